@@ -1,0 +1,66 @@
+# The commands of this project. `make test` needs nothing but Go; `make interop` also needs Java, Maven and kcat.
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 5s
+BENCHTIME   ?= 50x
+CRASHES     ?= 10
+
+# Packages whose goroutines meet: they are tested with the race detector, the others without.
+RACE := internal/(log|replica|broker|coordinator|controller|journal|node|config)(/|$$)
+
+SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
+
+.PHONY: all build test crash lint fmt vet staticcheck imports shell fuzz bench interop clean
+
+all: build
+
+build: build/gregor
+
+build/gregor: FORCE
+	@mkdir -p build
+	CGO_ENABLED=0 $(GO) build -trimpath -o build/gregor ./cmd/gregor
+
+FORCE:
+
+# Everything that needs nothing but Go: unit, scenario, simulation, end to end, and a short crash test.
+test: build
+	$(GO) test -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(RACE)')
+	$(GO) test -race -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -E '$(RACE)')
+
+# kill -9 during production, CRASHES times over.
+crash: build
+	$(GO) test ./test/crash -run TestKill -count=1 -v -timeout 10m -crashes $(CRASHES)
+
+lint: fmt vet staticcheck imports shell
+
+fmt:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt -w these files:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+imports:
+	$(GO) test -count=1 ./test/imports
+
+shell:
+	@if command -v shellcheck >/dev/null; then echo shellcheck $(SCRIPTS); shellcheck $(SCRIPTS); else echo "shellcheck is not installed: scripts are not checked"; fi
+
+# Every fuzz target for FUZZTIME each, one after the other.
+fuzz:
+	@test/fuzz $(FUZZTIME)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+# Apache Kafka's tools and clients, and kcat, against our broker. TARGET=apache runs the same suite on Apache Kafka itself.
+interop: build
+	GREGOR_INTEROP=1 $(GO) test ./test/interop/... -count=1 -v -timeout 15m $(TESTFLAGS)
+
+clean:
+	rm -rf build
