@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+var (
+	errHelp    = errors.New("help asked for")
+	errVersion = errors.New("version asked for")
+)
+
+// UsageError is a wrong command line: its message is printed with the tool's usage; exit code 1.
+type UsageError struct{ Message string }
+
+func (e *UsageError) Error() string { return e.Message }
+
+// Usagef makes a UsageError.
+func Usagef(format string, args ...any) error {
+	return &UsageError{Message: fmt.Sprintf(format, args...)}
+}
+
+// ExitError ends a tool with a certain exit code. Err is printed on standard error; nil if all is said already.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Exit ends a tool with this exit code, everything being said already.
+func Exit(code int) error { return &ExitError{Code: code} }
+
+// explain turns an error into what a user reads: what is wrong, where, and what to change.
+func explain(err error) string {
+	var op *net.OpError
+	var dns *net.DNSError
+	var broker *kerr.Error
+	var unreachable *UnreachableError
+	switch {
+	case errors.As(err, &unreachable):
+		return unreachable.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "Timed out: " + err.Error() + ". If the cluster is only slow, a longer default.api.timeout.ms in the --command-config file helps."
+	case errors.As(err, &dns):
+		return fmt.Sprintf("No address is known for host %q. Correct --bootstrap-server, or the broker's advertised.listeners if it names this host.", dns.Name)
+	case errors.As(err, &op) && errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("Nothing listens on %s. Start the broker, or correct --bootstrap-server (or the broker's advertised.listeners if it names this address).", op.Addr)
+	case errors.As(err, &broker):
+		return err.Error()
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+		return "Error: " + err.Error()
+	}
+	return err.Error()
+}
+
+// KafkaMessage is the text of a broker's answer: its own message, or else the error code's description, which is
+// what Kafka's tools print.
+func KafkaMessage(err error, message *string) string {
+	if message != nil && *message != "" {
+		return *message
+	}
+	var ke *kerr.Error
+	if errors.As(err, &ke) {
+		return strings.TrimSpace(ke.Description)
+	}
+	return err.Error()
+}
