@@ -1,0 +1,13 @@
+package group
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+// Event is one thing that happens to the machine of a partition.
+type Event struct {
+	Caller  Caller
+	Request kmsg.Request
+	// NewMemberID is the id a JoinGroup request is given if it brings none: ids are random, so they come from outside.
+	NewMemberID string
+	// DeletedTopics, with a nil Request, are topics whose offsets go.
+	DeletedTopics []string
+}
