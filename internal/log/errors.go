@@ -1,0 +1,97 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"gregor/internal/log/vfs"
+)
+
+// The errors of this package, to be found with errors.Is. What is returned wraps them with the directory or file, the
+// offset and what to do. Each names Kafka's error code where a client sees it.
+var (
+	// ErrOffsetOutOfRange: the offset is below the log start or above the end (OFFSET_OUT_OF_RANGE).
+	ErrOffsetOutOfRange = errors.New("offset out of range")
+
+	// ErrCorrupt: a checksum or a length is wrong, in a request (CORRUPT_MESSAGE) or in a file.
+	ErrCorrupt = errors.New("corrupt")
+
+	// ErrTooLarge: a batch is larger than max.message.bytes (MESSAGE_TOO_LARGE).
+	ErrTooLarge = errors.New("batch too large")
+
+	// ErrTooLargeForSegment: the batches of one append do not fit one segment (RECORD_LIST_TOO_LARGE).
+	ErrTooLargeForSegment = errors.New("batches larger than a segment")
+
+	// ErrInvalidRecord: a batch breaks a rule of the format or of the topic (INVALID_RECORD).
+	ErrInvalidRecord = errors.New("invalid record")
+
+	// ErrInvalidTimestamp: a timestamp is outside message.timestamp.before.max.ms or after.max.ms (INVALID_TIMESTAMP).
+	ErrInvalidTimestamp = errors.New("invalid timestamp")
+
+	// ErrUnsupported: a message format or compression that is not accepted (UNSUPPORTED_FOR_MESSAGE_FORMAT,
+	// UNSUPPORTED_COMPRESSION_TYPE).
+	ErrUnsupported = errors.New("unsupported format")
+
+	// ErrOutOfOrderSequence: a sequence number that does not follow the producer's last (OUT_OF_ORDER_SEQUENCE_NUMBER).
+	ErrOutOfOrderSequence = errors.New("out of order sequence number")
+
+	// ErrDuplicateSequence: a batch older than the last five, which cannot be answered with its offsets
+	// (DUPLICATE_SEQUENCE_NUMBER).
+	ErrDuplicateSequence = errors.New("duplicate sequence number")
+
+	// ErrInvalidProducerEpoch: a producer that has been replaced by a newer one (INVALID_PRODUCER_EPOCH).
+	ErrInvalidProducerEpoch = errors.New("invalid producer epoch")
+
+	// ErrUnknownProducer: nothing is known of the producer id (UNKNOWN_PRODUCER_ID).
+	ErrUnknownProducer = errors.New("unknown producer id")
+
+	// ErrInvalidTxnState: a batch outside the producer's open transaction (INVALID_TXN_STATE).
+	ErrInvalidTxnState = errors.New("invalid transaction state")
+
+	// ErrCoordinatorFenced: a marker from a coordinator that has been replaced (TRANSACTION_COORDINATOR_FENCED).
+	ErrCoordinatorFenced = errors.New("transaction coordinator fenced")
+
+	// ErrUnexpectedOffset: a follower was given batches below its end.
+	ErrUnexpectedOffset = errors.New("unexpected offset")
+
+	// ErrDirOffline: the log directory failed and is not used until a restart (KAFKA_STORAGE_ERROR).
+	ErrDirOffline = errors.New("log directory offline")
+
+	// ErrNoSpace: the disk is full; reads go on, a later write may succeed (KAFKA_STORAGE_ERROR, retriable).
+	ErrNoSpace = errors.New("no space left on the log directory's disk")
+
+	// ErrClosed: the log was closed or deleted (NOT_LEADER_OR_FOLLOWER).
+	ErrClosed = errors.New("log closed")
+
+	// ErrLocked: another process uses the log directory.
+	ErrLocked = errors.New("log directory in use")
+
+	// ErrExists: the partition already has a log on this node.
+	ErrExists = errors.New("log exists")
+
+	// ErrNotFound: the partition has no log on this node.
+	ErrNotFound = errors.New("no such log")
+
+	// ErrInconsistent: a directory belongs to another cluster, node or topic.
+	ErrInconsistent = errors.New("inconsistent metadata")
+)
+
+// isNoSpace tells whether an error means a full disk or quota: the one kind of write error after which the log is as it
+// was and may be tried again.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, vfs.ErrNoSpace) || isQuota(err)
+}
+
+// isDiskFailure tells whether an error comes from the operating system, as opposed to the content of a file.
+func isDiskFailure(err error) bool {
+	var path *fs.PathError
+	var errno syscall.Errno
+	return errors.As(err, &path) || errors.As(err, &errno) || errors.Is(err, vfs.ErrFault)
+}
+
+// corrupt is an ErrCorrupt about a place in a file.
+func corrupt(path string, format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", ErrCorrupt, path, fmt.Sprintf(format, args...))
+}
