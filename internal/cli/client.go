@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -46,8 +45,9 @@ func (c *Connection) Client(io IO, opts ...kgo.Opt) (*kgo.Client, error) {
 	return NewClient(io, c.Bootstrap.Value(), props, opts...)
 }
 
-// Admin is Client as an admin client; close it. The context ends at default.api.timeout.ms.
-func (c *Connection) Admin(ctx context.Context, io IO) (context.Context, *kadm.Client, func(), error) {
+// Dial makes the client of an administrative tool, with a context that ends at default.api.timeout.ms. The function
+// that it returns closes both.
+func (c *Connection) Dial(ctx context.Context, io IO) (context.Context, *kgo.Client, func(), error) {
 	props, err := c.Properties()
 	if err != nil {
 		return nil, nil, nil, err
@@ -61,9 +61,7 @@ func (c *Connection) Admin(ctx context.Context, io IO) (context.Context, *kadm.C
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	admin := kadm.NewClient(client)
-	admin.SetTimeoutMillis(int32(min(timeout.Milliseconds(), 30_000)))
-	return ctx, admin, func() { cancel(); client.Close() }, nil
+	return ctx, client, func() { cancel(); client.Close() }, nil
 }
 
 // defaultUnreachable is how long a tool tries to reach any broker before it gives up, if default.api.timeout.ms does

@@ -273,3 +273,40 @@ func oneEdit(a, b string) bool {
 	}
 	return len(a)+len(b) > 0 && (len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0])
 }
+
+// String is how Kafka's messages name an option: [name], or [name, other name].
+func (g *Flag) String() string { return "[" + strings.Join(g.Names, ", ") + "]" }
+
+// Require fails if one of the options is missing, in Kafka's words.
+func Require(flags ...*Flag) error {
+	for _, g := range flags {
+		if !g.Seen() {
+			return Usagef("Missing required argument %q", g.String())
+		}
+	}
+	return nil
+}
+
+// Exclude fails if used is there together with one of the others, in Kafka's words.
+func Exclude(used *Flag, others ...*Flag) error {
+	if !used.Seen() {
+		return nil
+	}
+	for _, g := range others {
+		if g.Seen() {
+			return Usagef("Option %q can't be used with option %q", used.String(), g.String())
+		}
+	}
+	return nil
+}
+
+// ExactlyOne tells whether one of the options is there and no other.
+func ExactlyOne(flags ...*Flag) bool {
+	n := 0
+	for _, g := range flags {
+		if g.Seen() {
+			n++
+		}
+	}
+	return n == 1
+}
