@@ -91,8 +91,6 @@ func checkLocalRetention(v *Values) error {
 	return nil
 }
 
-func checkGroup(v *Values) error { return nil }
-
 // scale multiplies a number by the factor of an inherited key; a negative one (no limit) stays as it is.
 func scale(text string, factor int64) string {
 	if factor == 1 {

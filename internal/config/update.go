@@ -1,0 +1,140 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+)
+
+// ErrNotDynamic is a broker key that cannot change in the way it was asked to.
+var ErrNotDynamic = errors.New("not a dynamic configuration")
+
+// listenerPrefix is the prefix of a key for one listener alone: listener.name.internal.ssl.keystore.location.
+var listenerPrefix = regexp.MustCompile(`^listener\.name\.([^.]+)\.(.+)$`)
+
+// listenerOverride returns the key that name sets for one listener, or nil.
+func listenerOverride(name string) *Key {
+	m := listenerPrefix.FindStringSubmatch(name)
+	if m == nil {
+		return nil
+	}
+	if k := Lookup(ScopeBroker, m[2]); k != nil {
+		return k
+	}
+	_, base, ok := strings.Cut(m[2], ".") // SASL settings name their mechanism before the key
+	if !ok {
+		return nil
+	}
+	return Lookup(ScopeBroker, base)
+}
+
+// clusterLevelListenerKeys may be set per listener for the whole cluster.
+var clusterLevelListenerKeys = map[string]bool{"max.connections": true, "max.connection.creation.rate": true, "num.network.threads": true}
+
+// ValidateBrokerUpdate checks what is to be altered at run time before it is stored: the complete set of one broker's
+// own properties (perBroker) or of the cluster's defaults. static is the configuration they will lie over.
+func ValidateBrokerUpdate(static *Values, props map[string]string, perBroker bool) error {
+	var readOnly, onlyBroker, onlyListener []string
+	for _, name := range sortedKeys(props) {
+		k := Lookup(ScopeBroker, name)
+		if k == nil {
+			if base := listenerOverride(name); base != nil {
+				if !perBroker && !clusterLevelListenerKeys[base.Name] {
+					onlyBroker = append(onlyBroker, name)
+				}
+				if _, err := base.Parse(props[name]); err != nil {
+					return err
+				}
+			}
+			continue // properties that nobody knows are kept for plug-ins, as Kafka does
+		}
+		switch {
+		case k.Update == ReadOnly:
+			readOnly = append(readOnly, name)
+		case strings.HasPrefix(name, "ssl.") && k.Update == PerBroker && name != "ssl.client.auth":
+			onlyListener = append(onlyListener, name)
+		case k.Update == PerBroker && !perBroker:
+			onlyBroker = append(onlyBroker, name)
+		}
+	}
+	switch {
+	case len(readOnly) > 0:
+		return fmt.Errorf("%w: Cannot update these configs dynamically: %s; they are read from the properties file when the broker starts", ErrNotDynamic, strings.Join(readOnly, ", "))
+	case len(onlyListener) > 0:
+		return fmt.Errorf("%w: These security configs can be dynamically updated only per-listener using the listener prefix: %s", ErrNotDynamic, strings.Join(onlyListener, ", "))
+	case len(onlyBroker) > 0:
+		return fmt.Errorf("%w: Cannot update these configs at default cluster level, broker id must be specified: %s", ErrNotDynamic, strings.Join(onlyBroker, ", "))
+	}
+	source := SourceClusterDefault
+	if perBroker {
+		source = SourceBroker
+	}
+	layers := []layer{{source, props}}
+	if static != nil {
+		layers = append(layers, static.layers[len(static.layers)-1])
+	}
+	v, err := newValues(ScopeBroker, nil, layers...)
+	if err != nil {
+		return err
+	}
+	return checkBroker(v)
+}
+
+// An Op is what an incremental alteration does to a key, numbered as in IncrementalAlterConfigs requests (KIP-339).
+type Op int8
+
+const (
+	OpSet      Op = 0
+	OpDelete   Op = 1
+	OpAppend   Op = 2
+	OpSubtract Op = 3
+)
+
+// Apply returns props with one operation done; props stays as it is. APPEND and SUBTRACT work on lists, and on the
+// key's default when it is not set.
+func Apply(scope Scope, props map[string]string, op Op, name, value string) (map[string]string, error) {
+	next := maps.Clone(props)
+	if next == nil {
+		next = map[string]string{}
+	}
+	switch op {
+	case OpSet:
+		next[name] = value
+	case OpDelete:
+		delete(next, name)
+	case OpAppend, OpSubtract:
+		k := Lookup(scope, name)
+		if k == nil {
+			return nil, fmt.Errorf("%w: Unknown config name: %s", ErrUnknownKey, name)
+		}
+		if k.Type != TypeList {
+			what := map[Op]string{OpAppend: "append", OpSubtract: "subtract"}[op]
+			return nil, &Error{Key: name, Value: &value, Reason: "Config value " + what + " is not allowed for config key: " + name}
+		}
+		text, ok := props[name]
+		if !ok && k.Default != nil {
+			text = *k.Default
+		}
+		list := splitList(text)
+		for _, element := range splitList(value) {
+			at := -1
+			for i := range list {
+				if list[i] == element {
+					at = i
+				}
+			}
+			switch {
+			case op == OpAppend && at < 0:
+				list = append(list, element)
+			case op == OpSubtract && at >= 0:
+				list = append(list[:at], list[at+1:]...)
+			}
+		}
+		next[name] = strings.Join(list, ",")
+	default:
+		return nil, &Error{Key: name, Value: &value, Reason: fmt.Sprintf("Unknown operation type %d", op)}
+	}
+	return next, nil
+}
