@@ -5,5 +5,6 @@ package cli
 func Commands() []Command {
 	return []Command{
 		topicsCommand(),
+		consoleProducerCommand(),
 	}
 }

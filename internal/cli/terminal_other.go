@@ -1,0 +1,15 @@
+//go:build !linux && !darwin
+
+package cli
+
+import "os"
+
+// isTerminal tells whether a person sits at the other end of a reader or writer.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
