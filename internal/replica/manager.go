@@ -1,0 +1,297 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gregor/internal/log"
+	"gregor/internal/metadata"
+)
+
+// TopicConfig is the configuration of a topic as its partitions act on it.
+type TopicConfig struct {
+	Log               *log.Config
+	MinInSyncReplicas int // min.insync.replicas
+}
+
+// Options is what a Manager is made with. Now, Logger, OnLeader and OnResign may be nil.
+type Options struct {
+	NodeID int32
+	Dirs   *log.Dirs
+	// TopicConfig makes a topic's configuration of its overrides. An error is logged and the defaults are used.
+	TopicConfig func(topic string, overrides map[string]string) (TopicConfig, error)
+	Logger      *slog.Logger
+	Now         func() time.Time
+
+	// OnLeader is told of every leader epoch that begins here, OnResign of its end: on the publisher's goroutine, in the
+	// order of the changes. They must return soon.
+	OnLeader func(topic string, partition, epoch int32, p *Partition)
+	OnResign func(topic string, partition, epoch int32)
+}
+
+// Manager has all partitions of this broker. It follows the metadata as a [metadata.Publisher].
+type Manager struct {
+	o Options
+
+	mu     sync.RWMutex
+	topics map[string]*topic
+	byID   map[metadata.UUID]*topic
+	image  *metadata.Image // the one published last
+}
+
+// topic is a topic of which this broker has at least one replica.
+type topic struct {
+	name       string
+	id         metadata.UUID
+	partitions []*Partition // by index; nil where there is no replica here
+	config     *TopicConfig
+}
+
+var _ metadata.Publisher = (*Manager)(nil)
+
+// NewManager returns a manager without partitions; the first Publish gives it some.
+func NewManager(o Options) *Manager {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Manager{o: o, topics: make(map[string]*topic), byID: make(map[metadata.UUID]*topic)}
+}
+
+// Partition finds a replica of this broker by the topic's name. ErrNotLeader means that the partition exists, on other
+// brokers only.
+func (m *Manager) Partition(topic string, partition int32) (*Partition, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if p := m.topics[topic].find(partition); p != nil {
+		return p, nil
+	}
+	if m.image != nil && m.image.Partition(topic, partition) != nil {
+		return nil, fmt.Errorf("%w: %s-%d", ErrNotLeader, topic, partition)
+	}
+	return nil, fmt.Errorf("%w: %s-%d", ErrUnknownPartition, topic, partition)
+}
+
+// PartitionByID finds a replica of this broker by the topic's id.
+func (m *Manager) PartitionByID(id metadata.UUID, partition int32) (*Partition, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	t := m.byID[id]
+	if p := t.find(partition); p != nil {
+		return p, nil
+	}
+	if m.image == nil || m.image.TopicByID(id) == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownTopicID, id)
+	}
+	if mt := m.image.TopicByID(id); partition >= 0 && int(partition) < len(mt.Partitions) {
+		return nil, fmt.Errorf("%w: %s-%d", ErrNotLeader, mt.Name, partition)
+	}
+	return nil, fmt.Errorf("%w: %s-%d", ErrUnknownPartition, id, partition)
+}
+
+// All calls f with every partition, in no order, without holding a lock.
+func (m *Manager) All(f func(*Partition)) {
+	m.mu.RLock()
+	var all []*Partition
+	for _, t := range m.topics {
+		for _, p := range t.partitions {
+			if p != nil {
+				all = append(all, p)
+			}
+		}
+	}
+	m.mu.RUnlock()
+	for _, p := range all {
+		f(p)
+	}
+}
+
+func (t *topic) find(partition int32) *Partition {
+	if t == nil || partition < 0 || int(partition) >= len(t.partitions) {
+		return nil
+	}
+	return t.partitions[partition]
+}
+
+// Publish takes over a step of the metadata: deletes, makes and leads partitions. It does the file work of the changed
+// partitions on the caller's goroutine, so that whoever sees the image finds the partitions.
+func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
+	var after []func() // callbacks, called without the lock
+	m.mu.Lock()
+	first := m.image == nil
+	m.image = image
+	for td := range delta.Topics() {
+		if td.Deleted() {
+			after = append(after, m.deleteTopic(td.Old)...)
+			continue
+		}
+		for _, index := range td.Changed() {
+			after = append(after, m.apply(td.New, index)...)
+		}
+	}
+	m.configure(delta, image)
+	m.mu.Unlock()
+	if first {
+		m.markStrays(image)
+	}
+	for _, f := range after {
+		f()
+	}
+}
+
+// configure gives changed topic configurations to their logs. A change of the brokers' defaults reaches every topic by
+// Reconfigure, which whoever applies dynamic broker configuration calls.
+func (m *Manager) configure(delta *metadata.Delta, image *metadata.Image) {
+	for r := range delta.Configs() {
+		if r.Kind == metadata.TopicConfig {
+			if t := m.topics[r.Name]; t != nil {
+				m.setConfig(t, image)
+			}
+		}
+	}
+}
+
+// Reconfigure makes every topic's configuration anew: after the broker's own defaults changed.
+func (m *Manager) Reconfigure() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.topics {
+		m.setConfig(t, m.image)
+	}
+}
+
+func (m *Manager) setConfig(t *topic, image *metadata.Image) {
+	c, err := m.o.TopicConfig(t.name, image.Config(metadata.TopicConfig, t.name))
+	if err != nil {
+		m.o.Logger.Error("topic configuration cannot be used; the one before stays in force", "topic", t.name, "error", err.Error())
+		if t.config != nil {
+			return
+		}
+		if c, err = m.o.TopicConfig(t.name, nil); err != nil {
+			c = TopicConfig{Log: log.DefaultConfig(), MinInSyncReplicas: 1}
+		}
+	}
+	t.config = &c
+	for _, p := range t.partitions {
+		if p != nil {
+			p.config.Store(&c)
+			if l := p.log.Load(); l != nil {
+				l.SetConfig(c.Log)
+			}
+		}
+	}
+}
+
+// apply gives one partition the role that the metadata says.
+func (m *Manager) apply(mt *metadata.Topic, index int32) (after []func()) {
+	mp := mt.Partitions[index]
+	here := slices.Contains(mp.Replicas, m.o.NodeID)
+	t := m.byID[mt.ID]
+	if !here {
+		if p := t.find(index); p != nil {
+			after = m.remove(p)
+			t.partitions[index] = nil
+		}
+		return after
+	}
+	if t == nil {
+		t = &topic{name: mt.Name, id: mt.ID}
+		m.topics[t.name], m.byID[t.id] = t, t
+		m.setConfig(t, m.image)
+	}
+	for len(t.partitions) <= int(index) {
+		t.partitions = append(t.partitions, nil)
+	}
+	p := t.partitions[index]
+	if p == nil {
+		p = &Partition{topic: t.name, id: t.id, index: index, nodeID: m.o.NodeID, now: func() int64 { return m.o.Now().UnixMilli() }}
+		p.config.Store(t.config)
+		p.role.Store(&role{leaderID: metadata.NoLeader, leaderEpoch: -1})
+		t.partitions[index] = p
+	}
+	if p.log.Load() == nil {
+		m.openLog(p, mp)
+	}
+	return p.become(m, mp)
+}
+
+// openLog finds or makes the log of a new partition. Without one the partition is offline.
+func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
+	l := m.o.Dirs.Get(p.topic, p.index)
+	if l != nil && metadata.UUID(l.TopicID()) != p.id && !metadata.UUID(l.TopicID()).IsZero() {
+		// The topic was deleted and made again while this broker was down.
+		m.o.Logger.Warn("log belongs to a deleted topic of the same name; it is put aside", "dir", l.Dir(), "topic_id", metadata.UUID(l.TopicID()).String(), "want", p.id.String())
+		if err := m.o.Dirs.MarkStray(p.topic, p.index); err != nil {
+			m.o.Logger.Error("cannot put log aside", "dir", l.Dir(), "error", err.Error())
+			return
+		}
+		l = nil
+	}
+	if l == nil {
+		dir := mp.Dir(m.o.NodeID)
+		if dir.IsReserved() {
+			dir = metadata.DirUnassigned
+		}
+		var err error
+		l, err = m.o.Dirs.Create(p.topic, p.id, p.index, dir, p.config.Load().Log)
+		if errors.Is(err, log.ErrExists) {
+			l, err = m.o.Dirs.Get(p.topic, p.index), nil
+		}
+		if err != nil || l == nil {
+			m.o.Logger.Error("cannot make log; the partition is offline", "topic", p.topic, "partition", p.index, "error", fmt.Sprint(err))
+			return
+		}
+	}
+	l.SetConfig(p.config.Load().Log)
+	p.log.Store(l)
+}
+
+func (m *Manager) deleteTopic(mt *metadata.Topic) (after []func()) {
+	t := m.byID[mt.ID]
+	if t == nil {
+		return nil
+	}
+	for _, p := range t.partitions {
+		if p != nil {
+			after = append(after, m.remove(p)...)
+		}
+	}
+	delete(m.byID, t.id)
+	if m.topics[t.name] == t {
+		delete(m.topics, t.name)
+	}
+	return after
+}
+
+// remove ends a partition: everything that waits is told, then the log goes.
+func (m *Manager) remove(p *Partition) (after []func()) {
+	after = p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: p.role.Load().leaderEpoch, gone: true})
+	p.log.Store(nil)
+	if err := m.o.Dirs.Delete(p.topic, p.index); err != nil && !errors.Is(err, log.ErrNotFound) {
+		m.o.Logger.Error("cannot delete log", "topic", p.topic, "partition", p.index, "error", err.Error())
+	}
+	return append(after, p.advanced)
+}
+
+// markStrays puts logs aside that the metadata does not place here. They are kept: they hold records.
+func (m *Manager) markStrays(image *metadata.Image) {
+	for l := range m.o.Dirs.All() {
+		if l.Topic() == "__cluster_metadata" {
+			continue
+		}
+		mp := image.Partition(l.Topic(), l.Partition())
+		if mp != nil && slices.Contains(mp.Replicas, m.o.NodeID) {
+			continue
+		}
+		m.o.Logger.Warn("log is not of this cluster's partitions; it is put aside", "dir", l.Dir())
+		if err := m.o.Dirs.MarkStray(l.Topic(), l.Partition()); err != nil {
+			m.o.Logger.Error("cannot put log aside", "dir", l.Dir(), "error", err.Error())
+		}
+	}
+}

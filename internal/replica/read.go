@@ -1,0 +1,103 @@
+package replica
+
+import (
+	"fmt"
+
+	"gregor/internal/log"
+)
+
+// ReadOptions says what to read.
+type ReadOptions struct {
+	Offset           int64
+	MaxBytes         int   // of this partition
+	AtLeastOne       bool  // a first batch larger than MaxBytes is returned whole
+	LeaderEpoch      int32 // the caller's, or NoEpoch
+	LastFetchedEpoch int32 // of the record before Offset, or NoEpoch (KIP-595)
+	Committed        bool  // isolation level read_committed: up to the last stable offset
+}
+
+// ReadResult is what a partition has to give. Offsets are set whenever there is no error, and with ErrOffsetOutOfRange.
+type ReadResult struct {
+	Slice            log.Slice // to be closed by the caller
+	HighWatermark    int64
+	LastStableOffset int64
+	LogStartOffset   int64
+	Diverging        *EpochEnd        // then Slice is empty
+	Aborted          []log.AbortedTxn // of the range of Slice, for read_committed
+}
+
+// EpochEnd is where the records of a leader epoch end.
+type EpochEnd struct {
+	Epoch     int32
+	EndOffset int64
+}
+
+// Read returns whole batches from the one that holds Offset.
+func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
+	ld, err := p.lead(o.LeaderEpoch)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	// The start is read first: a concurrent DeleteRecords then makes the offset look in range and Read below says no.
+	res := ReadResult{LogStartOffset: ld.log.StartOffset(), LastStableOffset: ld.log.LastStableOffset(), HighWatermark: ld.log.HighWatermark()}
+	res.LastStableOffset = min(res.LastStableOffset, res.HighWatermark)
+	if o.LastFetchedEpoch != NoEpoch {
+		if d, err := ld.diverging(o.Offset, o.LastFetchedEpoch); err != nil || d != nil {
+			res.Diverging = d
+			return res, err
+		}
+	}
+	if end := ld.log.EndOffset(); o.Offset < res.LogStartOffset || o.Offset > end {
+		return res, fmt.Errorf("%w: %s-%d: %d, log has %d to %d", log.ErrOffsetOutOfRange, p.topic, p.index, o.Offset, res.LogStartOffset, end)
+	}
+	limit := res.HighWatermark
+	if o.Committed {
+		limit = res.LastStableOffset
+	}
+	if o.Offset >= limit || o.MaxBytes <= 0 && !o.AtLeastOne {
+		return res, nil
+	}
+	if res.Slice, err = ld.log.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne); err != nil {
+		return res, err
+	}
+	if o.Committed && res.Slice.Len() > 0 {
+		// limit and not the slice's end: an abort beyond the slice costs a client nothing, a missing one shows it
+		// records that were rolled back.
+		if res.Aborted, err = ld.log.AbortedTxns(o.Offset, limit); err != nil {
+			res.Slice.Close()
+			return res, err
+		}
+	}
+	return res, nil
+}
+
+// Available estimates how many bytes can be read from offset. It does no I/O.
+func (p *Partition) Available(offset int64, committed bool) int64 {
+	ld, err := p.lead(NoEpoch)
+	if err != nil {
+		return 0
+	}
+	limit := ld.log.HighWatermark()
+	if committed {
+		limit = min(limit, ld.log.LastStableOffset())
+	}
+	if offset >= limit {
+		return 0
+	}
+	return ld.log.BytesFrom(offset, limit)
+}
+
+// diverging compares a reader's last epoch with ours (KIP-595): nil if its log is a prefix of ours.
+func (ld *leader) diverging(offset int64, epoch int32) (*EpochEnd, error) {
+	found, end := ld.log.EndOffsetForEpoch(epoch)
+	if epoch == ld.epoch && found < 0 { // nothing was written in the current epoch yet
+		return nil, nil
+	}
+	if found < 0 || end < 0 {
+		return nil, fmt.Errorf("%w: no record of leader epoch %d: %s-%d", log.ErrOffsetOutOfRange, epoch, ld.p.topic, ld.p.index)
+	}
+	if found < epoch || end < offset {
+		return &EpochEnd{found, end}, nil
+	}
+	return nil, nil
+}
