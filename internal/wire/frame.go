@@ -52,6 +52,18 @@ func (f *Frame) Abandon() {
 	}
 }
 
+// Charge adds n bytes to what the frame holds of the budget: the memory that its decoded form takes.
+func (f *Frame) Charge(n int) error {
+	if f.budget == nil || n <= 0 {
+		return nil
+	}
+	if err := f.budget.Acquire(n); err != nil {
+		return err
+	}
+	f.held += n
+	return nil
+}
+
 // FrameReader reads the frames of one connection. It is used by one goroutine.
 type FrameReader struct {
 	r       *bufio.Reader

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"gregor/internal/config"
+	"gregor/internal/metadata"
+	"gregor/internal/replica"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Options is what a Broker is put together from. All fields but Groups, Logger and Now are required.
+type Options struct {
+	NodeID    int32
+	ClusterID string
+	Config    *config.Live
+	// Image returns the newest metadata image that Replicas has been told of.
+	Image      func() *metadata.Image
+	Controller Controller
+	Replicas   *replica.Manager
+	// GROUPS
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Caller is on whose behalf the controller is asked.
+type Caller struct {
+	Principal  string
+	ClientID   string
+	ClientHost string
+	Listener   string
+}
+
+// Controller is the active controller as the broker sees it. Do calls done exactly once, on any goroutine.
+type Controller interface {
+	Do(ctx context.Context, from Caller, req kmsg.Request, done func(kmsg.Response))
+}
+
+// Broker serves Kafka's protocol.
+type Broker struct {
+	nodeID     int32
+	clusterID  string
+	config     *config.Live
+	image      func() *metadata.Image
+	controller Controller
+	replicas   *replica.Manager
+
+	log *slog.Logger
+	now func() time.Time
+
+	table  table
+	server *server
+}
+
+// New returns a broker that serves nothing yet.
+func New(o Options) *Broker {
+	b := &Broker{
+		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
+		replicas: o.Replicas, log: o.Logger, now: o.Now,
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.now == nil {
+		b.now = time.Now
+	}
+	b.table = newTable(handlers())
+	b.server = newServer(b)
+	return b
+}
+
+// Serve accepts connections until the listener or the broker is closed. name is the listener's name in `listeners`.
+func (b *Broker) Serve(name string, l net.Listener) error { return b.server.serve(name, l) }
+
+// Close stops accepting, answers what was read within the context's time, closes every connection and waits for the
+// goroutines.
+func (b *Broker) Close(ctx context.Context) error { return b.server.close(ctx) }

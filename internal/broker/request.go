@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"time"
+
+	"gregor/internal/wire"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Request is one request on a connection. Its handler calls exactly one of Reply and Drop, once, now or later, on any
+// goroutine.
+//
+// Byte slices in Body (records, group metadata, assignments) lie in a pooled buffer and are valid until Reply or Drop:
+// copy what outlives them. Strings of Body are copies, except those of Produce and Fetch, whose handlers know.
+type Request struct {
+	Key, Version  int16
+	CorrelationID int32
+	ClientID      string
+	Conn          *Conn
+	Body          kmsg.Request
+	Arrived       time.Time
+
+	frame *wire.Frame
+	slot  *slot // its place in the order of replies
+}
+
+// Reply sends the response when its turn comes. resp gets the request's version. It must not be changed afterwards.
+func (r *Request) Reply(resp kmsg.Response) {
+	resp.SetVersion(r.Version)
+	r.replyAs(resp)
+}
+
+// replyAs sends the response in the version it has.
+func (r *Request) replyAs(resp kmsg.Response) {
+	buf := r.Conn.server.pool.Get(1 << 10)[:0]
+	buf = wire.AppendResponse(buf, r.CorrelationID, resp)
+	r.finish(outgoing{buf: buf, head: buf})
+}
+
+// replyFetch sends a response whose records are ranges of files.
+func (r *Request) replyFetch(resp *wire.FetchResponse) {
+	all, head, parts := resp.Append(r.Conn.server.pool.Get(1 << 10)[:0], r.CorrelationID)
+	r.finish(outgoing{buf: all, head: head, parts: parts})
+}
+
+// OnClose has f called once if the connection closes before the request is answered; at once if it is closed already. f
+// must not block. The request must be ended all the same.
+func (r *Request) OnClose(f func()) { r.Conn.replies.onClose(r.slot, f) }
+
+// Drop ends a request that gets no response (Produce with acks=0).
+func (r *Request) Drop() { r.finish(outgoing{}) }
+
+// DropConn ends a request by closing its connection: where Kafka does that instead of answering.
+func (r *Request) DropConn(reason string) {
+	r.Conn.close(reason)
+	r.finish(outgoing{})
+}
