@@ -16,10 +16,13 @@ import (
 // Runner is a JVM that runs tools one after the other, which saves the start of a JVM for each. It is not safe for
 // concurrent use.
 type Runner struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    io.Reader
-	stderr bytes.Buffer // of the JVM itself; a tool's output comes back in its Result
+	kafka   *Kafka
+	ctx     context.Context // of the JVM's life
+	classes string
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     io.Reader
+	stderr  bytes.Buffer // of the JVM itself; a tool's output comes back in its Result
 }
 
 // Result is what a tool left.
@@ -28,7 +31,13 @@ type Result struct {
 	Stdout, Stderr string
 }
 
-// ErrTimeout is returned with what was printed until then; the Runner is of no more use.
+// Exit codes that the JVM gives in place of the tool's.
+const (
+	timedOut    = -1
+	endedTheJVM = -2
+)
+
+// ErrTimeout is returned with what was printed until then.
 var ErrTimeout = errors.New("the tool did not end in time")
 
 // StartRunner starts the JVM.
@@ -37,15 +46,21 @@ func (k *Kafka) StartRunner(ctx context.Context) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{cmd: k.Java(ctx, classes, "Runner")}
+	r := &Runner{kafka: k, ctx: ctx, classes: classes}
+	return r, r.start()
+}
+
+func (r *Runner) start() (err error) {
+	r.stderr.Reset()
+	r.cmd = r.kafka.Java(r.ctx, r.classes, "Runner")
 	r.cmd.Stderr = &r.stderr
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
-		return nil, err
+		return err
 	}
 	if r.out, err = r.cmd.StdoutPipe(); err != nil {
-		return nil, err
+		return err
 	}
-	return r, r.cmd.Start()
+	return r.cmd.Start()
 }
 
 // Run runs a tool to its end, at most for the timeout.
@@ -77,8 +92,15 @@ func (r *Runner) Run(timeout time.Duration, stdin, tool string, args ...string) 
 		return Result{}, err
 	}
 	result := Result{int(code), stdout, stderr}
-	if code == -1 {
-		return result, ErrTimeout
+	switch code {
+	case timedOut:
+		_ = r.cmd.Process.Kill()
+		_ = r.cmd.Wait()
+		return result, errors.Join(ErrTimeout, r.start())
+	case endedTheJVM:
+		_ = r.cmd.Wait()
+		result.Code = r.cmd.ProcessState.ExitCode()
+		return result, r.start()
 	}
 	return result, nil
 }

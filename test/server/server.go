@@ -260,6 +260,8 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
+var builtPath atomic.Pointer[string]
+
 var built = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("GREGOR_BINARY"); path != "" {
 		return filepath.Abs(path)
@@ -270,6 +272,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the broker: %w\n%s", err, text)
 	}
+	builtPath.Store(&out)
 	return out, nil
 })
 
@@ -286,8 +289,8 @@ func Binary(t testing.TB) string {
 // Main runs a package's tests and removes the program that Binary built: func TestMain(m *testing.M) { server.Main(m) }.
 func Main(m *testing.M) {
 	code := m.Run()
-	if path, err := built(); err == nil && os.Getenv("GREGOR_BINARY") == "" {
-		os.Remove(path)
+	if path := builtPath.Load(); path != nil {
+		os.Remove(*path)
 	}
 	os.Exit(code)
 }

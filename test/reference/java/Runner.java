@@ -7,13 +7,10 @@ import java.io.FileDescriptor;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
-import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.kafka.common.utils.Exit;
 
 /**
@@ -22,7 +19,8 @@ import org.apache.kafka.common.utils.Exit;
  *
  * <pre>
  * call:   int timeoutMs, string mainClass, int n, n strings, bytes stdin
- * result: int exitCode (-1: it did not end in time), bytes stdout, bytes stderr
+ * result: int exitCode, bytes stdout, bytes stderr
+ *         exitCode -1: it did not end in time; -2: the JVM ends with the tool and has the tool's exit code
  * </pre>
  *
  * where a string or bytes is an int length and that many bytes.
@@ -37,43 +35,57 @@ public final class Runner {
 
     /** The stream behind System.out and System.err. Tools keep what System.out was when they were loaded. */
     private static final class Switch extends OutputStream {
-        volatile ByteArrayOutputStream to = new ByteArrayOutputStream();
+        volatile ByteArrayOutputStream kept = new ByteArrayOutputStream();
+        volatile boolean open;
+
+        void open() {
+            kept = new ByteArrayOutputStream();
+            open = true;
+        }
+
+        @Override
+        public void close() {
+            open = false;
+        }
 
         @Override
         public void write(int b) {
-            to.write(b);
+            if (open) {
+                kept.write(b);
+            }
         }
 
         @Override
         public void write(byte[] b, int off, int len) {
-            to.write(b, off, len);
+            if (open) {
+                kept.write(b, off, len);
+            }
         }
     }
 
+    private static final int TIMED_OUT = -1;
+    private static final int ENDED_THE_JVM = -2;
+
+    private static final Switch OUT = new Switch();
+    private static final Switch ERR = new Switch();
+    private static DataOutputStream results;
+    private static volatile boolean running;
     private static volatile Integer exitCode;
-    private static final List<Runnable> HOOKS = new CopyOnWriteArrayList<>();
 
     public static void main(String[] args) throws Exception {
         DataInputStream calls = new DataInputStream(new FileInputStream(FileDescriptor.in));
-        DataOutputStream results = new DataOutputStream(new FileOutputStream(FileDescriptor.out));
-        Switch out = new Switch();
-        Switch err = new Switch();
-        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
-        System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
-        Exit.Procedure exit = (code, message) -> {
-            synchronized (Runner.class) {
-                if (exitCode == null) {
-                    exitCode = code;
-                }
+        results = new DataOutputStream(new FileOutputStream(FileDescriptor.out));
+        System.setOut(new PrintStream(OUT, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(ERR, true, StandardCharsets.UTF_8));
+        Exit.setExitProcedure(Runner::exit);
+        Exit.setHaltProcedure(Runner::exit);
+        Exit.setShutdownHookAdder((name, hook) -> { });
+        // The tools with subcommands call System.exit when their command line is wrong: the result then goes out here.
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> {
+            if (running) {
+                reply(ENDED_THE_JVM);
             }
-            if (message != null) {
-                System.err.println(message);
-            }
-            throw new Exited();
-        };
-        Exit.setExitProcedure(exit);
-        Exit.setHaltProcedure(exit);
-        Exit.setShutdownHookAdder((name, hook) -> HOOKS.add(hook));
+        }));
         for (;;) {
             int timeoutMs;
             try {
@@ -87,31 +99,48 @@ public final class Runner {
             for (int i = 0; i < mainArgs.length; i++) {
                 mainArgs[i] = string(calls);
             }
-            InputStream in = new ByteArrayInputStream(bytes(calls));
-            out.to = new ByteArrayOutputStream();
-            err.to = new ByteArrayOutputStream();
-            System.setIn(in);
+            System.setIn(new ByteArrayInputStream(bytes(calls)));
+            OUT.open();
+            ERR.open();
             exitCode = null;
-            HOOKS.clear();
+            running = true;
             Thread tool = new Thread(() -> run(main, mainArgs), "tool");
             tool.setDaemon(true);
             tool.start();
             tool.join(timeoutMs);
-            int code;
             if (tool.isAlive()) {
-                code = -1;
                 for (StackTraceElement frame : tool.getStackTrace()) {
                     System.err.println("  at " + frame);
                 }
+                reply(TIMED_OUT);
             } else {
-                code = exitCode == null ? 0 : exitCode;
+                reply(exitCode == null ? 0 : exitCode);
             }
-            System.out.flush();
-            System.err.flush();
+            running = false;
+        }
+    }
+
+    /** The first exit of a tool counts, and nothing that is printed by a catch block on the way out of it. */
+    private static synchronized void exit(int code, String message) {
+        if (exitCode == null) {
+            if (message != null) {
+                System.err.println(message);
+            }
+            exitCode = code;
+            OUT.close();
+            ERR.close();
+        }
+        throw new Exited();
+    }
+
+    private static synchronized void reply(int code) {
+        try {
             results.writeInt(code);
-            write(results, out.to.toByteArray());
-            write(results, err.to.toByteArray());
+            write(results, OUT.kept.toByteArray());
+            write(results, ERR.kept.toByteArray());
             results.flush();
+        } catch (IOException e) {
+            Runtime.getRuntime().halt(3); // nobody listens any more
         }
     }
 
