@@ -62,6 +62,15 @@ type Reply[R any] struct {
 type Effects[R any] struct {
 	Records []Record
 	Replies []Reply[R]
+	// Divisible allows the records to be appended in several batches if they do not fit into one, so that a failure can
+	// leave some of them. It is meant for long runs of tombstones.
+	Divisible bool
+}
+
+func (e *Effects[R]) reset() {
+	clear(e.Records)
+	clear(e.Replies)
+	e.Records, e.Replies, e.Divisible = e.Records[:0], e.Replies[:0], false
 }
 
 // Append adds a record.
@@ -87,7 +96,8 @@ func (e *Effects[R]) ReplyNow(to Token, body R) {
 // Positions number what was applied; they grow with every Apply and Mark. Committed(p) says that all positions up to
 // and including p are committed.
 type Machine[E, R any] interface {
-	// Apply takes one record in log order: a record of the last decision, or one that is read back while loading.
+	// Apply takes one record in log order: a record of the last decision, or one that is read back while loading. Its
+	// bytes belong to the caller: what is kept must be copied.
 	Apply(position int64, r Record)
 	// Mark ends a transaction.
 	Mark(position int64, m Marker)

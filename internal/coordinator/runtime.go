@@ -1,4 +1,134 @@
 package coordinator
 
-// Runtime keeps the shards of the partitions this broker leads.
-type Runtime[E, R any] struct{}
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+)
+
+// Options of a Runtime.
+type Options[E, R any] struct {
+	// New makes the empty machine of a partition.
+	New func(partition int32) Machine[E, R]
+	// MaxBatchBytes bounds a record batch: the topic's max.message.bytes. Decisions are packed into one batch up to it.
+	// A machine must not decide on more than that at once: such a decision cannot be written and costs a reload.
+	MaxBatchBytes func() int
+	// WriteTimeoutMs is how long a reply waits for its records to be committed before it turns into ErrTimeout.
+	WriteTimeoutMs func() int64
+	Clock          Clock        // nil: SystemClock
+	Logger         *slog.Logger // nil: discard
+}
+
+// Runtime keeps the shards of the partitions this broker leads. Its methods may be called from any goroutine.
+type Runtime[E, R any] struct {
+	options Options[E, R]
+
+	mu     sync.Mutex
+	shards map[int32]*Shard[E, R]
+	closed bool
+	ending sync.WaitGroup // shards that are being closed in the background
+}
+
+// NewRuntime makes a runtime that leads no partition. Close it.
+func NewRuntime[E, R any](o Options[E, R]) *Runtime[E, R] {
+	if o.Clock == nil {
+		o.Clock = SystemClock{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return &Runtime[E, R]{options: o, shards: make(map[int32]*Shard[E, R])}
+}
+
+// Elected starts leading partition in leaderEpoch: its log is read back in the background, and until then requests get
+// ErrLoading. An older or equal epoch than the one that is led already changes nothing.
+func (r *Runtime[E, R]) Elected(partition, leaderEpoch int32, log Log) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	old := r.shards[partition]
+	if old != nil && old.leaderEpoch >= leaderEpoch {
+		return
+	}
+	r.shards[partition] = startShard(&r.options, partition, leaderEpoch, log, old)
+}
+
+// Resigned stops leading partition, if it is led in leaderEpoch or an earlier one. Whoever waits gets ErrNotCoordinator.
+func (r *Runtime[E, R]) Resigned(partition, leaderEpoch int32) {
+	r.mu.Lock()
+	s := r.shards[partition]
+	if s == nil || s.leaderEpoch > leaderEpoch {
+		r.mu.Unlock()
+		return
+	}
+	delete(r.shards, partition)
+	r.ending.Add(1)
+	r.mu.Unlock()
+	s.stop()
+	go func() {
+		defer r.ending.Done()
+		<-s.ended
+	}()
+}
+
+// Submit hands an event to the shard of partition. done is called exactly once, perhaps before Submit returns, with the
+// machine's reply or one of the package's errors; it must not block.
+func (r *Runtime[E, R]) Submit(partition int32, event E, done func(R, error)) {
+	r.mu.Lock()
+	s := r.shards[partition]
+	r.mu.Unlock()
+	if s == nil {
+		var none R
+		done(none, ErrNotCoordinator)
+		return
+	}
+	s.submit(event, done)
+}
+
+// Partitions are the partitions that are led, loaded or not, in no order.
+func (r *Runtime[E, R]) Partitions() []int32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ps := make([]int32, 0, len(r.shards))
+	for p := range r.shards {
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// AwaitLoaded returns when partition is loaded, with ErrNotCoordinator if it is not led, or with the context's error.
+func (r *Runtime[E, R]) AwaitLoaded(ctx context.Context, partition int32) error {
+	r.mu.Lock()
+	s := r.shards[partition]
+	r.mu.Unlock()
+	if s == nil {
+		return ErrNotCoordinator
+	}
+	select {
+	case <-s.loaded:
+		return nil
+	case <-s.ended:
+		return ErrNotCoordinator
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops all shards and returns when their goroutines have ended.
+func (r *Runtime[E, R]) Close() {
+	r.mu.Lock()
+	r.closed = true
+	shards := r.shards
+	r.shards = make(map[int32]*Shard[E, R])
+	r.mu.Unlock()
+	for _, s := range shards {
+		s.stop()
+	}
+	for _, s := range shards {
+		<-s.ended
+	}
+	r.ending.Wait()
+}

@@ -6,8 +6,11 @@
 package group
 
 import (
+	"errors"
 	"log/slog"
+	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/internal/coordinator"
@@ -55,36 +58,75 @@ func DefaultConfig() Config {
 
 // Options of a Service.
 type Options struct {
-	Config func() Config // the current configuration; asked often, so it must be cheap
+	Config func() Config     // the current configuration; asked often, so it must be cheap
 	Clock  coordinator.Clock // nil: the system's
 	Logger *slog.Logger      // nil: discard
 }
 
 // Service coordinates the groups of the partitions that this broker leads. All methods may be called from any goroutine;
-// none blocks. A request's strings and byte slices are kept: they must not alias a buffer that is used again.
-// done is called exactly once, from any goroutine, and must not block.
+// none blocks, but for Close. Byte slices of a request must stay as they are until it is answered; strings are kept for
+// longer. done is called exactly once, from any goroutine, perhaps before the method returns, and must not block.
 type Service struct {
-	options Options
-	runtime *coordinator.Runtime[Event, kmsg.Response]
+	config     func() Config
+	partitions atomic.Int32
+	runtime    *coordinator.Runtime[Event, kmsg.Response]
 }
 
 // NewService starts a coordinator that leads no partition yet. Close it.
-func NewService(o Options) *Service { panic("not yet") }
+func NewService(o Options) *Service {
+	s := &Service{config: o.Config}
+	if s.config == nil {
+		s.config = DefaultConfig
+	}
+	s.runtime = coordinator.NewRuntime(coordinator.Options[Event, kmsg.Response]{
+		New: func(partition int32) coordinator.Machine[Event, kmsg.Response] {
+			return NewMachine(s.config, o.Logger)
+		},
+		MaxBatchBytes:  func() int { return s.config().OffsetsTopicMaxBatchSize },
+		WriteTimeoutMs: func() int64 { return s.config().CommitTimeoutMs },
+		Clock:          o.Clock,
+		Logger:         o.Logger,
+	})
+	return s
+}
 
-// Close drops all partitions; requests that wait get NOT_COORDINATOR.
-func (s *Service) Close() { panic("not yet") }
+// Close drops all partitions; requests that wait get NOT_COORDINATOR. It returns when all goroutines have ended.
+func (s *Service) Close() { s.runtime.Close() }
 
 // Elected has this broker lead a partition of __consumer_offsets: it is read back and then served.
-func (s *Service) Elected(partition, epoch int32, log coordinator.Log) { panic("not yet") }
+func (s *Service) Elected(partition, epoch int32, log coordinator.Log) {
+	s.runtime.Elected(partition, epoch, log)
+}
 
 // Resigned ends that.
-func (s *Service) Resigned(partition, epoch int32) { panic("not yet") }
+func (s *Service) Resigned(partition, epoch int32) { s.runtime.Resigned(partition, epoch) }
 
 // SetPartitions says how many partitions __consumer_offsets has; 0 if it does not exist.
-func (s *Service) SetPartitions(n int32) { panic("not yet") }
+func (s *Service) SetPartitions(n int32) { s.partitions.Store(n) }
 
 // PartitionFor is the partition of __consumer_offsets that keeps a group.
-func (s *Service) PartitionFor(group string) int32 { panic("not yet") }
+func (s *Service) PartitionFor(group string) int32 {
+	n := s.partitions.Load()
+	if n <= 0 {
+		n = max(1, s.config().OffsetsTopicPartitions)
+	}
+	return partitionFor(group, n)
+}
 
 // OnTopicsDeleted forgets the offsets of topics that are gone.
-func (s *Service) OnTopicsDeleted(names []string) { panic("not yet") }
+func (s *Service) OnTopicsDeleted(names []string) {
+	for _, p := range s.runtime.Partitions() {
+		s.runtime.Submit(p, Event{DeletedTopics: names}, func(kmsg.Response, error) {})
+	}
+}
+
+// errorFor is Kafka's code for an error of the shell.
+func errorFor(err error) *kerr.Error {
+	switch {
+	case errors.Is(err, coordinator.ErrNotCoordinator):
+		return kerr.NotCoordinator
+	case errors.Is(err, coordinator.ErrLoading):
+		return kerr.CoordinatorLoadInProgress
+	}
+	return kerr.CoordinatorNotAvailable
+}

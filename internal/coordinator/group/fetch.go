@@ -1,0 +1,103 @@
+package group
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/internal/coordinator"
+)
+
+// fetchOffsets answers for the groups of req.Groups. Topics come by name; an id, if there is one, must be that of the
+// topic the offset was committed for.
+//
+// With RequireStable the newest offsets count, those of open transactions make their partitions UNSTABLE_OFFSET_COMMIT,
+// and the answer waits until what it says is committed (KIP-447). Without, the answer comes at once from what is
+// committed.
+func (m *Machine) fetchOffsets(t coordinator.Token, req *kmsg.OffsetFetchRequest) {
+	r := kmsg.NewPtrOffsetFetchResponse()
+	for i := range req.Groups {
+		r.Groups = append(r.Groups, m.fetchGroup(&req.Groups[i], req.RequireStable))
+	}
+	if req.RequireStable {
+		m.out.Reply(t, r)
+	} else {
+		m.out.ReplyNow(t, r)
+	}
+}
+
+func (m *Machine) fetchGroup(req *kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
+	r := kmsg.NewOffsetFetchResponseGroup()
+	r.Group = req.Group
+	g := m.groups[req.Group]
+	if req.Topics == nil {
+		if g != nil {
+			r.Topics = m.fetchAll(g, stable)
+		}
+		return r
+	}
+	for i := range req.Topics {
+		topic := &req.Topics[i]
+		rt := kmsg.NewOffsetFetchResponseGroupTopic()
+		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
+		for _, p := range topic.Partitions {
+			rt.Partitions = append(rt.Partitions, m.fetchPartition(g, topic.Topic, topic.TopicID, p, stable))
+		}
+		r.Topics = append(r.Topics, rt)
+	}
+	return r
+}
+
+func (m *Machine) fetchAll(g *group, stable bool) []kmsg.OffsetFetchResponseGroupTopic {
+	var topics []kmsg.OffsetFetchResponseGroupTopic
+	for _, name := range slices.Sorted(maps.Keys(g.offsets)) {
+		rt := kmsg.NewOffsetFetchResponseGroupTopic()
+		rt.Topic = name
+		for p, s := range g.offsets[name] {
+			if s.seen(stable) != nil {
+				rt.Partitions = append(rt.Partitions, m.fetchPartition(g, name, [16]byte{}, p, stable))
+			}
+		}
+		if len(rt.Partitions) > 0 {
+			slices.SortFunc(rt.Partitions, func(a, b kmsg.OffsetFetchResponseGroupTopicPartition) int {
+				return cmp.Compare(a.Partition, b.Partition)
+			})
+			topics = append(topics, rt)
+		}
+	}
+	return topics
+}
+
+// seen is the offset that a fetch sees.
+func (s *slot) seen(stable bool) *offset {
+	switch {
+	case s == nil:
+		return nil
+	case stable:
+		return s.latest
+	}
+	return s.visible
+}
+
+// fetchPartition answers for one partition: offset -1 if there is none.
+func (m *Machine) fetchPartition(g *group, topic string, id [16]byte, partition int32, stable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+	r := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	none := ""
+	r.Partition, r.Offset, r.LeaderEpoch, r.Metadata = partition, -1, -1, &none
+	if g == nil {
+		return r
+	}
+	if stable && m.unsettled(g, topic, partition) {
+		r.ErrorCode = kerr.UnstableOffsetCommit.Code
+		return r
+	}
+	o := g.offsets.get(topic, partition).seen(stable)
+	if o == nil || id != [16]byte{} && o.topicID != [16]byte{} && o.topicID != id {
+		return r
+	}
+	r.Offset, r.LeaderEpoch, r.Metadata = o.at, o.leaderEpoch, &o.metadata
+	return r
+}
