@@ -1,0 +1,160 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"gregor/internal/config"
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DescribeConfigs: versions 1-4 (KIP-226 sources and synonyms, KIP-412 loggers, KIP-569 types and documentation,
+// KIP-714 client metrics, KIP-1043 groups).
+//
+// The documentation of a key is its type, its valid values and what this broker does with it, not Kafka's text.
+func (b *Broker) describeConfigs(_ context.Context, r *Request) {
+	req := r.Body.(*kmsg.DescribeConfigsRequest)
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	for i := range req.Resources {
+		asked := &req.Resources[i]
+		m := kmsg.NewDescribeConfigsResponseResource()
+		m.ResourceType, m.ResourceName = asked.ResourceType, asked.ResourceName
+		entries, err := b.describe(asked)
+		if err != nil {
+			m.ErrorCode, m.ErrorMessage = codeOf(err), ptr(messageOf(err))
+			resp.Resources = append(resp.Resources, m)
+			continue
+		}
+		for _, e := range entries {
+			if len(asked.ConfigNames) > 0 && !slices.Contains(asked.ConfigNames, e.Name) {
+				continue
+			}
+			m.Configs = append(m.Configs, configEntry(e, req))
+		}
+		resp.Resources = append(resp.Resources, m)
+	}
+	r.Reply(resp)
+}
+
+// describe finds the entries of one resource.
+func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource) ([]config.Entry, error) {
+	image, name := b.image(), asked.ResourceName
+	switch asked.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if !validTopicName(name) {
+			return nil, kerr.InvalidTopicException
+		}
+		if image.Topic(name) == nil {
+			return nil, kerr.UnknownTopicOrPartition
+		}
+		v, err := config.Topic(b.config.Load(), image.Config(metadata.TopicConfig, name))
+		if err != nil {
+			return nil, err
+		}
+		return v.Describe(), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if name == "" {
+			return b.config.DescribeDefaults(), nil
+		}
+		if err := b.isThisBroker(name, " or empty string"); err != nil {
+			return nil, err
+		}
+		return b.config.DescribeBroker(), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if name == "" {
+			return nil, invalidRequest("Broker id must not be empty")
+		}
+		if err := b.isThisBroker(name, ""); err != nil {
+			return nil, err
+		}
+		return b.loggerEntries(), nil
+	case kmsg.ConfigResourceTypeClientMetrics:
+		if name == "" {
+			return nil, invalidRequest("Client metrics subscription name must not be empty")
+		}
+		v, err := config.ClientMetrics(image.Config(metadata.ClientMetricsConfig, name))
+		if err != nil {
+			return nil, err
+		}
+		return v.Describe(), nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if name == "" {
+			return nil, invalidRequest("Group name must not be empty")
+		}
+		v, err := config.Group(b.config.Load(), image.Config(metadata.GroupConfig, name))
+		if err != nil {
+			return nil, err
+		}
+		return v.Describe(), nil
+	}
+	return nil, invalidRequest("Unexpected resource type %d for resource %s", asked.ResourceType, name)
+}
+
+// isThisBroker checks that a resource name is the id of this broker: only it knows what it runs with.
+func (b *Broker) isThisBroker(name, orElse string) error {
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil {
+		return invalidRequest("Broker id must be an integer, but it is: %s", name)
+	}
+	if int32(id) != b.nodeID {
+		return invalidRequest("Unexpected broker id, expected %d%s, but received %s", b.nodeID, orElse, name)
+	}
+	return nil
+}
+
+func configEntry(e config.Entry, req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+	c := kmsg.NewDescribeConfigsResponseResourceConfig()
+	c.Name, c.Value, c.ReadOnly, c.IsSensitive = e.Name, e.Value, e.ReadOnly, e.Sensitive
+	c.Source, c.ConfigType = kmsg.ConfigSource(e.Source), kmsg.ConfigType(e.Type)
+	c.IsDefault = e.Source == config.SourceDefault
+	if req.IncludeSynonyms {
+		for _, s := range e.Synonyms {
+			syn := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			syn.Name, syn.Value, syn.Source = s.Name, s.Value, kmsg.ConfigSource(s.Source)
+			c.ConfigSynonyms = append(c.ConfigSynonyms, syn)
+		}
+	}
+	if req.IncludeDocumentation {
+		c.Documentation = &e.Doc
+	}
+	return c
+}
+
+// requestError is a Kafka error with a message of its own.
+type requestError struct {
+	code    *kerr.Error
+	message string
+}
+
+func (e *requestError) Error() string { return e.message }
+func (e *requestError) Unwrap() error { return e.code }
+
+func invalidRequest(format string, args ...any) error {
+	return &requestError{kerr.InvalidRequest, fmt.Sprintf(format, args...)}
+}
+
+// codeOf is the code of a Kafka error; a configuration that cannot be read is INVALID_CONFIG.
+func codeOf(err error) int16 {
+	var k *kerr.Error
+	if errors.As(err, &k) {
+		return k.Code
+	}
+	return kerr.InvalidConfig.Code
+}
+
+// messageOf is what the client gets to read.
+func messageOf(err error) string {
+	var k *kerr.Error
+	if errors.As(err, &k) && err == error(k) {
+		return k.Description
+	}
+	return err.Error()
+}
+
+func ptr[T any](v T) *T { return &v }
