@@ -13,7 +13,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 type producerFlags struct {
@@ -294,37 +293,18 @@ func (p *consoleProducer) finish(err error) error {
 	return err
 }
 
-// waitForTopic asks until the topic is there: brokers make it on demand if they are set to.
+// waitForTopic waits max.block.ms for the topic: brokers make it on demand if they are set to.
 func (p *consoleProducer) waitForTopic(ctx context.Context, topic string) error {
-	deadline := time.Now().Add(p.maxBlock)
-	for warned := false; ; {
-		req := kmsg.NewPtrMetadataRequest()
-		req.AllowAutoTopicCreation = true
-		req.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(topic)}}
-		resp, err := req.RequestWith(ctx, p.Client)
-		if ctx.Err() != nil {
-			return Exit(interrupted)
-		}
-		if err == nil && len(resp.Topics) > 0 {
-			err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
-		}
-		switch {
-		case err == nil:
-			return nil
-		case !kerr.IsRetriable(err):
-			return err
-		case time.Now().After(deadline):
-			return fmt.Errorf("Topic %s not present in metadata after %d ms. Create it, or set auto.create.topics.enable=true on the brokers", topic, p.maxBlock.Milliseconds()) //nolint:staticcheck // Kafka's words
-		}
-		if !warned {
-			warned = true
-			p.warn("WARN Topic %s is not there yet: %s. Trying again.\n", topic, sendError(err))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+	limited, cancel := context.WithTimeout(ctx, p.maxBlock)
+	defer cancel()
+	err := awaitTopic(limited, p.Client, topic, true, p.io)
+	switch {
+	case ctx.Err() != nil:
+		return Exit(interrupted)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("Topic %s not present in metadata after %d ms. Create it, or set auto.create.topics.enable=true on the brokers", topic, p.maxBlock.Milliseconds()) //nolint:staticcheck // Kafka's words
 	}
+	return err
 }
 
 func (p *consoleProducer) warn(format string, args ...any) {
