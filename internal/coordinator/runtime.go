@@ -26,8 +26,8 @@ type Runtime[E, R any] struct {
 
 	mu     sync.Mutex
 	shards map[int32]*Shard[E, R]
+	former map[int32]*Shard[E, R] // of a partition that is not led any more, the last; its goroutine may still run
 	closed bool
-	ending sync.WaitGroup // shards that are being closed in the background
 }
 
 // NewRuntime makes a runtime that leads no partition. Close it.
@@ -38,7 +38,7 @@ func NewRuntime[E, R any](o Options[E, R]) *Runtime[E, R] {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	return &Runtime[E, R]{options: o, shards: make(map[int32]*Shard[E, R])}
+	return &Runtime[E, R]{options: o, shards: make(map[int32]*Shard[E, R]), former: make(map[int32]*Shard[E, R])}
 }
 
 // Elected starts leading partition in leaderEpoch: its log is read back in the background, and until then requests get
@@ -53,25 +53,24 @@ func (r *Runtime[E, R]) Elected(partition, leaderEpoch int32, log Log) {
 	if old != nil && old.leaderEpoch >= leaderEpoch {
 		return
 	}
+	if old == nil {
+		old = r.former[partition]
+	}
 	r.shards[partition] = startShard(&r.options, partition, leaderEpoch, log, old)
+	delete(r.former, partition)
 }
 
 // Resigned stops leading partition, if it is led in leaderEpoch or an earlier one. Whoever waits gets ErrNotCoordinator.
 func (r *Runtime[E, R]) Resigned(partition, leaderEpoch int32) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	s := r.shards[partition]
 	if s == nil || s.leaderEpoch > leaderEpoch {
-		r.mu.Unlock()
 		return
 	}
 	delete(r.shards, partition)
-	r.ending.Add(1)
-	r.mu.Unlock()
+	r.former[partition] = s
 	s.stop()
-	go func() {
-		defer r.ending.Done()
-		<-s.ended
-	}()
 }
 
 // Submit hands an event to the shard of partition. done is called exactly once, perhaps before Submit returns, with the
@@ -121,14 +120,20 @@ func (r *Runtime[E, R]) AwaitLoaded(ctx context.Context, partition int32) error 
 func (r *Runtime[E, R]) Close() {
 	r.mu.Lock()
 	r.closed = true
-	shards := r.shards
-	r.shards = make(map[int32]*Shard[E, R])
+	var all []*Shard[E, R]
+	for _, s := range r.shards {
+		all = append(all, s)
+	}
+	for _, s := range r.former {
+		all = append(all, s)
+	}
+	clear(r.shards)
+	clear(r.former)
 	r.mu.Unlock()
-	for _, s := range shards {
+	for _, s := range all {
 		s.stop()
 	}
-	for _, s := range shards {
-		<-s.ended
+	for _, s := range all {
+		<-s.ended // each waits for the one before it
 	}
-	r.ending.Wait()
 }

@@ -16,9 +16,9 @@ func javaHash(s string) int32 {
 	return h
 }
 
-// partitionFor is the partition of n that keeps a group or a transactional id: Kafka's Utils.abs, which maps the
+// PartitionOf is the partition of n that keeps a group or a transactional id: Kafka's Utils.abs, which maps the
 // smallest integer to 0.
-func partitionFor(key string, n int32) int32 {
+func PartitionOf(key string, n int32) int32 {
 	h := javaHash(key)
 	switch {
 	case h == -1<<31:

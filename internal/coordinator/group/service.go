@@ -110,7 +110,7 @@ func (s *Service) PartitionFor(group string) int32 {
 	if n <= 0 {
 		n = max(1, s.config().OffsetsTopicPartitions)
 	}
-	return partitionFor(group, n)
+	return PartitionOf(group, n)
 }
 
 // OnTopicsDeleted forgets the offsets of topics that are gone.

@@ -1,0 +1,83 @@
+package broker
+
+import (
+	"context"
+
+	"gregor/internal/coordinator/group"
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The kinds of coordinators.
+const (
+	groupCoordinator = 0
+	txnCoordinator   = 1
+	shareCoordinator = 2 // from version 6
+)
+
+// FindCoordinator: versions 0-6 (KIP-98 kinds in 1, KIP-699 several keys in 4, KIP-932 share groups in 6).
+//
+// The coordinator of a group leads its partition of __consumer_offsets. The first request makes that topic, and is
+// answered when it exists; Kafka answers COORDINATOR_NOT_AVAILABLE and lets the client ask again.
+//
+// Transactions and share groups have no coordinator yet. Their requests get INVALID_REQUEST and a message that says so:
+// a client that is told to wait would wait until it gives up, without learning why.
+func (b *Broker) findCoordinator(ctx context.Context, r *Request) {
+	req := r.Body.(*kmsg.FindCoordinatorRequest)
+	if req.CoordinatorType != groupCoordinator || b.image().Topic(group.Topic) != nil {
+		r.Reply(b.coordinators(r, req))
+		return
+	}
+	b.autoCreate(ctx, r.caller(), []string{group.Topic}, func(map[string]int16) { r.Reply(b.coordinators(r, req)) })
+}
+
+// coordinators answers from what this broker knows now.
+func (b *Broker) coordinators(r *Request, req *kmsg.FindCoordinatorRequest) *kmsg.FindCoordinatorResponse {
+	resp := kmsg.NewPtrFindCoordinatorResponse()
+	if r.Version >= 4 {
+		for _, key := range req.CoordinatorKeys {
+			resp.Coordinators = append(resp.Coordinators, b.coordinator(r, req.CoordinatorType, key))
+		}
+		return resp
+	}
+	c := b.coordinator(r, req.CoordinatorType, req.CoordinatorKey)
+	resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = c.ErrorCode, c.NodeID, c.Host, c.Port
+	resp.ErrorMessage = c.ErrorMessage
+	return resp
+}
+
+func (b *Broker) coordinator(r *Request, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	c := kmsg.NewFindCoordinatorResponseCoordinator()
+	c.Key, c.NodeID, c.Port = key, -1, -1
+	fail := func(err *kerr.Error, message string) kmsg.FindCoordinatorResponseCoordinator {
+		c.ErrorCode, c.ErrorMessage = err.Code, &message
+		return c
+	}
+	switch kind {
+	case groupCoordinator:
+	case txnCoordinator:
+		return fail(kerr.InvalidRequest, "transactions are not supported by this broker yet")
+	case shareCoordinator:
+		return fail(kerr.InvalidRequest, "share groups are not supported by this broker yet")
+	default:
+		return fail(kerr.InvalidRequest, "unknown kind of coordinator")
+	}
+	image := b.image()
+	topic := image.Topic(group.Topic)
+	if topic == nil {
+		return fail(kerr.CoordinatorNotAvailable, group.Topic+" does not exist yet")
+	}
+	leader := topic.Partitions[group.PartitionOf(key, int32(len(topic.Partitions)))].Leader
+	broker := image.Broker(leader)
+	if leader == metadata.NoLeader || broker == nil || broker.Fenced {
+		return fail(kerr.CoordinatorNotAvailable, "the group's partition of "+group.Topic+" has no leader")
+	}
+	e, ok := broker.Endpoint(r.Conn.Listener())
+	if !ok {
+		return fail(kerr.CoordinatorNotAvailable, "the coordinator has no listener "+r.Conn.Listener())
+	}
+	c.NodeID, c.Host, c.Port = leader, e.Host, int32(e.Port)
+	return c
+}

@@ -1,0 +1,22 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DescribeGroups: versions 0-6 (KIP-430 authorized operations in 3, KIP-345 instance ids in 4, KIP-1043 an error instead of
+// state Dead in 6).
+func (b *Broker) describeGroups(_ context.Context, r *Request) {
+	req := r.Body.(*kmsg.DescribeGroupsRequest)
+	b.groups.DescribeGroups(r.groupCaller(), req, func(resp *kmsg.DescribeGroupsResponse) {
+		for i := range resp.Groups {
+			resp.Groups[i].AuthorizedOperations = notAsked
+			if req.IncludeAuthorizedOperations && resp.Groups[i].ErrorCode == 0 {
+				resp.Groups[i].AuthorizedOperations = groupOperations
+			}
+		}
+		r.Reply(resp)
+	})
+}
