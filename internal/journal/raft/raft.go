@@ -1,28 +1,295 @@
 // Package raft keeps the metadata log with go.etcd.io/raft/v3. The Raft log is the metadata log on disk,
-// `__cluster_metadata-0` in Kafka's format: one log and one fsync.
+// `__cluster_metadata-0` in Kafka's format: one log and one fsync. A batch of the log is an entry of the Raft log, an
+// epoch is a term, and the empty entry with which a leader begins its term is a LeaderChange batch.
+//
+// The quorum is this node alone. One goroutine owns the Raft machine and the files; everything else leaves requests
+// for it in a queue.
 package raft
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
 
 	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
-	"gregor/internal/metadata"
+	"gregor/internal/record"
+
+	etcd "go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
-// Options say where the log is and how it is kept.
+// Options say where the log is and how it is kept. Zero values of all but Dir and NodeID are Kafka's defaults.
 type Options struct {
-	Dir         string // metadata.log.dir; the log is in its directory __cluster_metadata-0
-	NodeID      int32
-	ClusterID   string
-	DirectoryID metadata.UUID // from meta.properties of Dir
+	Dir    string // metadata.log.dir; the log is in its directory __cluster_metadata-0
+	NodeID int32
 
 	SegmentBytes   int64 // metadata.log.segment.bytes
 	RetentionBytes int64 // metadata.max.retention.bytes: how much of old snapshots is kept; -1 is no limit
 	RetentionMs    int64 // metadata.max.retention.ms; -1 is no limit
 	FS             vfs.FS
 	Logger         *slog.Logger
+	Now            func() time.Time
 }
 
+func (o *Options) setDefaults() {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 1 << 30
+	}
+	if o.RetentionBytes == 0 {
+		o.RetentionBytes = 100 << 20
+	}
+	if o.RetentionMs == 0 {
+		o.RetentionMs = (7 * 24 * time.Hour).Milliseconds()
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Engine is a journal.Journal on Raft.
+type Engine struct {
+	o    Options
+	dir  string
+	wake chan struct{} // has room for one signal
+	done chan struct{} // closed when the goroutine has ended
+
+	mu     sync.Mutex // guards what follows; the goroutine takes it for moments only
+	queue  []func()   // what the goroutine is to do, in order
+	status journal.Status
+	leads  bool  // Append is allowed, at status.Epoch
+	next   int64 // offset of the next append
+	closed bool
+	failed error
+
+	// What follows belongs to the goroutine, and to Open before it runs.
+	handler journal.Handler
+	log     *metaLog
+	storage *storage
+	node    *etcd.RawNode
+	quorum  quorumState
+	leader  int32
+	isMe    bool   // Raft says that this node leads
+	told    bool   // the handler was told that it leads
+	applied uint64 // Raft index of the last batch that was handed over
+}
+
+var _ journal.Journal = (*Engine)(nil)
+
 // Open opens the log, or makes an empty one.
-func Open(o Options) (journal.Journal, error) { panic("not there yet") }
+func Open(o Options) (*Engine, error) {
+	o.setDefaults()
+	e := &Engine{o: o, dir: filepath.Join(o.Dir, TopicDir), wake: make(chan struct{}, 1), leader: -1}
+	var err error
+	if e.log, err = openLog(o.FS, e.dir, o.SegmentBytes, o.Logger); err != nil {
+		return nil, err
+	}
+	if err := e.openRaft(); err != nil {
+		e.log.close()
+		return nil, err
+	}
+	e.setStatus()
+	return e, nil
+}
+
+func (e *Engine) openRaft() (err error) {
+	if e.quorum, err = readQuorumState(e.o.FS, e.dir); err != nil {
+		return err
+	}
+	e.quorum.CurrentVoters = []voter{{e.o.NodeID}}
+	e.applied = e.log.first - 1
+	hard := &pb.HardState{
+		Term:   new(uint64(max(e.quorum.LeaderEpoch, e.log.lastEpoch()))),
+		Vote:   new(raftID(e.quorum.VotedID)),
+		Commit: new(e.applied),
+	}
+	e.storage = &storage{metaLog: e.log, voters: []uint64{raftID(e.o.NodeID)}, hard: hard}
+	e.node, err = etcd.NewRawNode(&etcd.Config{
+		ID:                        raftID(e.o.NodeID),
+		Storage:                   e.storage,
+		Applied:                   e.applied,
+		ElectionTick:              10, // never counted: a quorum of one is asked to campaign
+		HeartbeatTick:             1,
+		MaxSizePerMsg:             1 << 20,
+		MaxInflightMsgs:           256,
+		PreVote:                   true,
+		CheckQuorum:               true,
+		DisableProposalForwarding: true,
+		Logger:                    raftLogger{e.o.Logger},
+	})
+	return err
+}
+
+// Start implements journal.Journal.
+func (e *Engine) Start(h journal.Handler) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.done != nil {
+		return journal.ErrClosed
+	}
+	e.handler = h
+	e.done = make(chan struct{})
+	go e.run()
+	return nil
+}
+
+// Campaign implements journal.Journal.
+func (e *Engine) Campaign() {
+	e.enqueue(func() {
+		if err := e.node.Campaign(); err != nil {
+			e.o.Logger.Error("cannot campaign for the metadata log", "error", err)
+		}
+	})
+}
+
+// Append implements journal.Journal.
+func (e *Engine) Append(epoch int32, offset, timestampMs int64, values [][]byte) error {
+	b := record.NewBuilder(record.BuilderOptions{BaseOffset: offset, LeaderEpoch: epoch})
+	for _, v := range values {
+		b.Append(timestampMs, nil, v)
+	}
+	if b.Len() > journal.MaxBatchBytes {
+		return fmt.Errorf("%w: %d records are %d bytes, over %d", journal.ErrTooLarge, len(values), b.Len(), journal.MaxBatchBytes)
+	}
+	batch := b.Build()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.failed != nil:
+		return e.failed
+	case e.closed:
+		return journal.ErrClosed
+	case !e.leads || e.status.Epoch != epoch:
+		return fmt.Errorf("%w: at epoch %d", journal.ErrNotLeader, epoch)
+	case offset != e.next:
+		return fmt.Errorf("%w: offset %d, the end is %d", journal.ErrUnexpectedOffset, offset, e.next)
+	}
+	e.next = batch.NextOffset()
+	e.queue = append(e.queue, func() { e.propose(batch) })
+	e.signal()
+	return nil
+}
+
+// propose hands a batch to Raft. Nobody else writes, so it fails only when leadership was lost since Append, and then
+// the handler is told so.
+func (e *Engine) propose(b record.Batch) {
+	if status := e.node.BasicStatus(); status.GetTerm() != uint64(b.LeaderEpoch()) {
+		return
+	}
+	if err := e.node.Propose(b); err != nil {
+		e.o.Logger.Warn("a batch of the metadata log was dropped", "offset", b.BaseOffset(), "error", err)
+	}
+}
+
+// Save implements journal.Journal.
+func (e *Engine) Save(ctx context.Context, s journal.Snapshot) error {
+	c := checkpoint{end: s.LastOffset + 1, epoch: s.Epoch}
+	var err error
+	if doErr := e.do(ctx, func() { c, err = e.checkpointAt(c) }); doErr != nil || err != nil {
+		return firstError(doErr, err)
+	}
+	if c.index == 0 {
+		return nil // there is a snapshot as new as this one
+	}
+	if err := writeCheckpoint(e.o.FS, e.dir, c, s, e.o.Now().UnixMilli()); err != nil {
+		return err
+	}
+	doErr := e.do(ctx, func() {
+		if err = e.log.compact(c); err == nil {
+			err = e.log.clean(e.o.RetentionBytes, e.o.RetentionMs, e.o.Now().UnixMilli())
+		}
+		e.setStatus()
+	})
+	return firstError(doErr, err)
+}
+
+// checkpointAt finds the Raft index of a snapshot; 0 when it would not be newer than the one we have.
+func (e *Engine) checkpointAt(c checkpoint) (checkpoint, error) {
+	if c.end <= e.log.snapshot.end {
+		return c, nil
+	}
+	index, ok := e.log.find(c.end - 1)
+	if !ok || index > e.applied || e.log.at(index).epoch != c.epoch {
+		return c, fmt.Errorf("snapshot %s: no batch that was handed over ends there", c.name())
+	}
+	c.index = index
+	return c, nil
+}
+
+// Status implements journal.Journal.
+func (e *Engine) Status() journal.Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status
+}
+
+// Close implements journal.Journal.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed, e.leads = true, false
+	done := e.done
+	e.signal()
+	e.mu.Unlock()
+	if done == nil {
+		e.log.close()
+		return nil
+	}
+	<-done
+	return nil
+}
+
+func (e *Engine) enqueue(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.failed != nil {
+		return false
+	}
+	e.queue = append(e.queue, f)
+	e.signal()
+	return true
+}
+
+// do runs f on the goroutine and waits for it.
+func (e *Engine) do(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	if !e.enqueue(func() { f(); close(ran) }) {
+		return journal.ErrClosed
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-e.done:
+		return journal.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package raft
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"gregor/internal/journal"
+	"gregor/internal/log/vfs"
+)
+
+// quorumState is the file quorum-state in Kafka's format, version 0: what a voter must not forget. Kafka clears votedId
+// when it knows the leader; we keep our vote, which Kafka reads all the same.
+type quorumState struct {
+	ClusterID     string  `json:"clusterId"`
+	LeaderID      int32   `json:"leaderId"`
+	LeaderEpoch   int32   `json:"leaderEpoch"`
+	VotedID       int32   `json:"votedId"`
+	AppliedOffset int64   `json:"appliedOffset"`
+	CurrentVoters []voter `json:"currentVoters"`
+	DataVersion   int     `json:"data_version"`
+}
+
+type voter struct {
+	VoterID int32 `json:"voterId"`
+}
+
+const quorumStateFile = "quorum-state"
+
+// readQuorumState returns the state in dir; epoch 0 and nobody when there is none.
+func readQuorumState(fsys vfs.FS, dir string) (quorumState, error) {
+	none := quorumState{LeaderID: -1, VotedID: -1}
+	path := filepath.Join(dir, quorumStateFile)
+	text, err := readFile(fsys, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return none, nil
+	}
+	if err != nil {
+		return none, err
+	}
+	state := none
+	if err := json.Unmarshal(text, &state); err != nil {
+		return none, fmt.Errorf("%w: %s: %v", journal.ErrCorrupt, path, err)
+	}
+	if state.LeaderEpoch < 0 || state.DataVersion < 0 || state.DataVersion > 1 {
+		return none, fmt.Errorf("%w: %s: epoch %d, data_version %d", journal.ErrCorrupt, path, state.LeaderEpoch, state.DataVersion)
+	}
+	return state, nil
+}
+
+func (s quorumState) write(fsys vfs.FS, dir string) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return replaceFile(fsys, filepath.Join(dir, quorumStateFile), text)
+}
+
+func readFile(fsys vfs.FS, path string) ([]byte, error) {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil && size > 0 {
+		return nil, err
+	}
+	return b, nil
+}
+
+// replaceFile changes a small file so that a crash leaves the old or the new content.
+func replaceFile(fsys vfs.FS, path string, content []byte) error {
+	tmp := path + ".tmp"
+	f, err := fsys.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(content, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	if err := fsys.Rename(tmp, path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(path))
+}
