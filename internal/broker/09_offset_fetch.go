@@ -107,18 +107,14 @@ func withIDs(image *metadata.Image, topics []kmsg.OffsetFetchResponseGroupTopic)
 
 // failedOffsets answers every partition with an error.
 func failedOffsets(topics []kmsg.OffsetFetchRequestGroupTopic, code int16) []kmsg.OffsetFetchResponseGroupTopic {
-	return perPartition(topics,
-		func(t *kmsg.OffsetFetchRequestGroupTopic) (kmsg.OffsetFetchResponseGroupTopic, []int32) {
-			rt := kmsg.NewOffsetFetchResponseGroupTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			return rt, t.Partitions
-		},
-		func(_ *kmsg.OffsetFetchRequestGroupTopic, p *int32) kmsg.OffsetFetchResponseGroupTopicPartition {
+	return answerAll(topics, func(t *kmsg.OffsetFetchRequestGroupTopic) kmsg.OffsetFetchResponseGroupTopic {
+		rt := kmsg.NewOffsetFetchResponseGroupTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		rt.Partitions = answerAll(t.Partitions, func(p *int32) kmsg.OffsetFetchResponseGroupTopicPartition {
 			rp := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			rp.Partition, rp.Offset, rp.LeaderEpoch, rp.Metadata, rp.ErrorCode = *p, -1, -1, kmsg.StringPtr(""), code
 			return rp
-		},
-		func(rt *kmsg.OffsetFetchResponseGroupTopic, ps []kmsg.OffsetFetchResponseGroupTopicPartition) {
-			rt.Partitions = ps
 		})
+		return rt
+	})
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"gregor/internal/config"
+	"gregor/internal/controller"
+	"gregor/internal/coordinator/group"
+	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/replica"
 
@@ -22,18 +26,15 @@ type Options struct {
 	Image      func() *metadata.Image
 	Controller Controller
 	Replicas   *replica.Manager
-	// GROUPS
-	Logger *slog.Logger
-	Now    func() time.Time
+	Dirs       *log.Dirs
+	Loggers    Loggers // nil: log levels cannot be changed while the broker runs
+	Groups     *group.Service
+	Logger     *slog.Logger
+	Now        func() time.Time
 }
 
 // Caller is on whose behalf the controller is asked.
-type Caller struct {
-	Principal  string
-	ClientID   string
-	ClientHost string
-	Listener   string
-}
+type Caller = controller.Caller
 
 // Controller is the active controller as the broker sees it. Do calls done exactly once, on any goroutine.
 type Controller interface {
@@ -48,19 +49,26 @@ type Broker struct {
 	image      func() *metadata.Image
 	controller Controller
 	replicas   *replica.Manager
+	dirs       *log.Dirs
+	loggers    Loggers
+	groups     *group.Service
 
 	log *slog.Logger
 	now func() time.Time
 
-	table  table
-	server *server
+	table       table
+	server      *server
+	sessions    *sessionCache
+	producerIDs producerIDs
+	// fetchMaxBytes is fetch.max.bytes, kept here because every Fetch asks.
+	fetchMaxBytes atomic.Int32
 }
 
 // New returns a broker that serves nothing yet.
 func New(o Options) *Broker {
 	b := &Broker{
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
-		replicas: o.Replicas, log: o.Logger, now: o.Now,
+		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, log: o.Logger, now: o.Now,
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -69,6 +77,8 @@ func New(o Options) *Broker {
 		b.now = time.Now
 	}
 	b.table = newTable(handlers())
+	b.sessions = newSessionCache(b.config.Load().Int("max.incremental.fetch.session.cache.slots"), b.now)
+	b.producerIDs.allocate = b.allocateProducerIDs
 	b.server = newServer(b)
 	return b
 }

@@ -121,11 +121,11 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 		frame.Release()
 		return err
 	}
+	row := c.server.b.table.find(h.Key)
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
-		Conn: c, Arrived: c.server.b.now(), frame: frame,
+		Conn: c, Arrived: c.server.b.now(), frame: frame, pooled: row != nil && row.pooled,
 	}
-	row := c.server.b.table.find(h.Key)
 	if row == nil || h.Version < row.min || h.Version > row.max {
 		if h.Key == wire.ApiVersionsKey {
 			r.slot = c.replies.add(r)
@@ -161,7 +161,7 @@ func (c *Conn) decode(row *handler, h wire.RequestHeader, body []byte, frame *wi
 	if err := frame.Charge(size); err != nil {
 		return nil, err
 	}
-	if row.aliases {
+	if row.pooled {
 		err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body)
 	} else {
 		err = req.ReadFrom(body)

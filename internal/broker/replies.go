@@ -194,7 +194,7 @@ func (o *outgoing) free(pool *wire.Pool) {
 
 // finish hands the response to the connection's writer and gives the request's memory back.
 func (r *Request) finish(out outgoing) {
-	r.frame.Release()
+	r.release()
 	if !r.Conn.replies.finish(r.slot, out) {
 		out.free(&r.Conn.server.pool)
 	}

@@ -11,8 +11,8 @@ import (
 // Request is one request on a connection. Its handler calls exactly one of Reply and Drop, once, now or later, on any
 // goroutine.
 //
-// Byte slices in Body (records, group metadata, assignments) lie in a pooled buffer and are valid until Reply or Drop:
-// copy what outlives them. Strings of Body are copies, except those of Produce and Fetch, whose handlers know.
+// Body of a request whose row in the table is pooled (Produce, Fetch) is valid until the request is ended: its strings and
+// byte slices lie in a buffer that is then used again. What the others hold may be kept.
 type Request struct {
 	Key, Version  int16
 	CorrelationID int32
@@ -21,8 +21,9 @@ type Request struct {
 	Body          kmsg.Request
 	Arrived       time.Time
 
-	frame *wire.Frame
-	slot  *slot // its place in the order of replies
+	frame  *wire.Frame
+	pooled bool
+	slot   *slot // its place in the order of replies
 }
 
 // Reply sends the response when its turn comes. resp gets the request's version. It must not be changed afterwards.
@@ -55,4 +56,14 @@ func (r *Request) Drop() { r.finish(outgoing{}) }
 func (r *Request) DropConn(reason string) {
 	r.Conn.close(reason)
 	r.finish(outgoing{})
+}
+
+// release gives the request's memory back. It may be called before the request is ended, by a handler that is done with
+// Body.
+func (r *Request) release() {
+	if r.pooled {
+		r.frame.Release()
+	} else {
+		r.frame.Abandon()
+	}
 }

@@ -70,6 +70,7 @@ func (s *server) configure(v *config.Values) {
 		receiveBuffer:   v.Int("socket.receive.buffer.bytes"),
 	}
 	s.limits.Store(l)
+	s.b.fetchMaxBytes.Store(v.Int32("fetch.max.bytes"))
 	s.budget.resize(l.queuedMaxBytes)
 }
 
@@ -172,4 +173,15 @@ func (s *server) forget(c *Conn) {
 	if s.byIP[c.host]--; s.byIP[c.host] == 0 {
 		delete(s.byIP, c.host)
 	}
+}
+
+// start runs f on a goroutine that close waits for. It reports false when the server is closed already.
+func (s *server) start(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.wg.Go(f)
+	return true
 }

@@ -37,7 +37,9 @@ func (s *server) close(ctx context.Context) error {
 	}
 	stop()
 	s.unsubscribe()
-	s.cancel()
+	s.mu.Lock()
+	s.cancel() // nothing is started from here on
+	s.mu.Unlock()
 	s.wg.Wait()
 	return nil
 }

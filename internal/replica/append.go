@@ -37,12 +37,13 @@ func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.O
 }
 
 // AwaitCommit has done called once when everything up to and including lastOffset is committed, or with an error when
-// it cannot be known. done may be called before AwaitCommit returns. cancel reports whether it came before done.
+// it cannot be known. If done was called before AwaitCommit returns, cancel is nil; else cancel takes the wait back and
+// reports whether it was in time: then done is not called.
 func (p *Partition) AwaitCommit(lastOffset int64, done func(error)) (cancel func() bool) {
 	ld, err := p.lead(NoEpoch)
 	if err != nil {
 		done(err)
-		return func() bool { return false }
+		return nil
 	}
 	return ld.await(lastOffset+1, done)
 }

@@ -22,6 +22,7 @@ type leader struct {
 	isr            []int32 // always holds this broker
 	remote         map[int32]*remoteReplica
 	acks           ackQueue
+	deletions      ackQueue // DeleteRecords that wait for the followers' log starts
 	resigned       bool
 }
 
@@ -101,14 +102,14 @@ func (ld *leader) advance() {
 }
 
 // await has done called when everything below offset is committed, or with an error when this broker stops leading.
-// It may be called before await returns. The returned function takes the wait back and reports whether it was in time:
-// then done is not called.
+// If it was called before await returns, cancel is nil. Otherwise cancel takes the wait back and reports whether it was in
+// time: then done is not called.
 func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 	ld.mu.Lock()
 	if ld.resigned {
 		ld.mu.Unlock()
 		done(ld.p.errorf(ErrNotLeader))
-		return func() bool { return false }
+		return nil
 	}
 	if ld.log.HighWatermark() >= offset {
 		var err error
@@ -117,7 +118,7 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 		}
 		ld.mu.Unlock()
 		done(err)
-		return func() bool { return false }
+		return nil
 	}
 	id := ld.acks.add(offset, done)
 	ld.mu.Unlock()
@@ -132,7 +133,7 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 func (ld *leader) resign() {
 	ld.mu.Lock()
 	ld.resigned = true
-	due := ld.acks.all()
+	due := append(ld.acks.all(), ld.deletions.all()...)
 	ld.mu.Unlock()
 	for i := range due {
 		due[i].done(ld.p.errorf(ErrNotLeader))

@@ -67,7 +67,7 @@ func (p *Partition) ListOffset(timestamp int64, isolation Isolation, epoch int32
 		if err != nil {
 			return noOffset, err
 		}
-		if offset < 0 {
+		if offset < 0 || offset >= limit {
 			return noOffset, nil
 		}
 		return OffsetInfo{offset, ts, e}, nil
@@ -107,40 +107,6 @@ func (p *Partition) EndOffsetForEpoch(asked, current int32) (EpochEnd, error) {
 	}
 	epoch, end := ld.log.EndOffsetForEpoch(asked)
 	return EpochEnd{epoch, end}, nil
-}
-
-// DeleteRecords moves the log start to before; HighWatermark (-1) deletes all that is committed. It returns the new
-// start.
-func (p *Partition) DeleteRecords(before int64) (lowWatermark int64, err error) {
-	ld, err := p.lead(NoEpoch)
-	if err != nil {
-		return -1, err
-	}
-	if c := p.config.Load().Log; !c.CleanupDelete && c.CleanupCompact {
-		return -1, p.errorf(ErrPolicy)
-	}
-	hw := ld.log.HighWatermark()
-	if before == -1 {
-		before = hw
-	}
-	if before < 0 || before > hw {
-		return -1, p.errorf(log.ErrOffsetOutOfRange)
-	}
-	if _, err := ld.log.DeleteRecordsBefore(before); err != nil {
-		return -1, err
-	}
-	return ld.lowWatermark(), nil
-}
-
-// lowWatermark is the log start that every live replica has reached; with one replica, its own.
-func (ld *leader) lowWatermark() int64 {
-	ld.mu.Lock()
-	defer ld.mu.Unlock()
-	low := ld.log.StartOffset()
-	for _, r := range ld.remote {
-		low = min(low, r.startOffset)
-	}
-	return low
 }
 
 // Producers lists the producers that have written to the partition lately.

@@ -1,0 +1,297 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gregor/internal/log"
+	"gregor/internal/replica"
+	"gregor/internal/wire"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Fetch: versions 4-18 (KIP-98 isolation, KIP-227 sessions from 7, KIP-320 leader epochs from 9, KIP-392 preferred
+// replica from 11, KIP-595 diverging epochs from 12, KIP-516 topic ids from 13, KIP-951 leaders from 16).
+//
+// The records of a response are ranges of segment files; they are never read into memory. KIP-74: the limits of bytes
+// yield to the first batch of the first partition that has any, so that a consumer always gets on.
+//
+// Deviation: a fetch of a replica is refused with NOT_LEADER_OR_FOLLOWER, because every partition has one replica.
+func (b *Broker) fetch(_ context.Context, r *Request) {
+	req := r.Body.(*kmsg.FetchRequest)
+	f := &fetching{
+		b: b, r: r, version: req.Version,
+		maxBytes:  int(min(max(req.MaxBytes, 0), b.fetchMaxBytes.Load())),
+		committed: req.IsolationLevel == 1,
+	}
+	f.minBytes = min(int64(req.MinBytes), int64(f.maxBytes))
+	replicaID := req.ReplicaID
+	if req.Version >= 15 {
+		replicaID = req.ReplicaState.ID
+	}
+	var sessionError *kerr.Error
+	if f.session, f.create, sessionError = b.sessions.begin(req); sessionError != nil {
+		r.replyFetch(&wire.FetchResponse{Version: req.Version, ErrorCode: sessionError.Code})
+		return
+	}
+	f.gather(req)
+	if replicaID >= 0 {
+		for i := range f.parts {
+			f.parts[i].err = kerr.NotLeaderForPartition
+		}
+	}
+	out, ready := f.read()
+	if ready || req.MaxWaitMillis <= 0 {
+		f.reply(out)
+		return
+	}
+	closeRecords(out)
+	f.wait(time.Duration(req.MaxWaitMillis) * time.Millisecond)
+}
+
+// fetching is one Fetch request. It holds nothing of the request's buffer.
+type fetching struct {
+	b         *Broker
+	r         *Request
+	version   int16
+	maxBytes  int
+	minBytes  int64
+	committed bool
+
+	session *fetchSession // nil: outside of a session, or about to begin one
+	create  bool
+	parts   []fetchPart
+	waiter  *fetchWaiter
+}
+
+// fetchPart is one partition that a request asks for.
+type fetchPart struct {
+	key      partitionKey
+	replica  *replica.Partition
+	err      error // known before reading
+	opts     replica.ReadOptions
+	inMemory *sessionPartition // of the session
+}
+
+// gather resolves the partitions of the request, or of the whole session it belongs to.
+func (f *fetching) gather(req *kmsg.FetchRequest) {
+	if f.session == nil {
+		n := 0
+		for i := range req.Topics {
+			n += len(req.Topics[i].Partitions)
+		}
+		f.parts = make([]fetchPart, 0, n)
+		eachFetchPartition(req, func(k partitionKey, in *kmsg.FetchRequestTopicPartition) {
+			f.add(k, in.FetchOffset, in.PartitionMaxBytes, in.CurrentLeaderEpoch, in.LastFetchedEpoch, nil)
+		})
+		return
+	}
+	f.session.mu.Lock()
+	defer f.session.mu.Unlock()
+	f.parts = make([]fetchPart, 0, len(f.session.parts))
+	for p := f.session.order.next; p != &f.session.order; p = p.next {
+		f.add(p.key, p.offset, p.maxBytes, p.leaderEpoch, p.lastFetchedEpoch, p)
+	}
+}
+
+func (f *fetching) add(k partitionKey, offset int64, maxBytes, leaderEpoch, lastFetchedEpoch int32, sp *sessionPartition) {
+	part := fetchPart{key: k, inMemory: sp, opts: replica.ReadOptions{
+		Offset: offset, MaxBytes: int(max(maxBytes, 0)), LeaderEpoch: leaderEpoch, LastFetchedEpoch: lastFetchedEpoch, Committed: f.committed,
+	}}
+	part.replica, part.err = f.b.partition(f.version >= 13, k.topic, k.id, k.partition)
+	switch {
+	case part.replica != nil && f.version < 13:
+		part.key.topic = part.replica.Topic() // not the request's memory
+	case sp == nil:
+		part.key.topic = cloneString(k.topic)
+	}
+	if part.err == nil && f.version < 10 && part.replica.Config().Log.CompressionType == "zstd" {
+		part.err = kerr.UnsupportedCompressionType
+	}
+	f.parts = append(f.parts, part)
+}
+
+// read reads every partition within the limits. ready means that the response must not wait for more.
+func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
+	out = make([]wire.FetchPartition, len(f.parts))
+	left, first, got := f.maxBytes, true, int64(0)
+	for i := range f.parts {
+		in := &f.parts[i]
+		out[i] = emptyPartition(in.key.partition)
+		if in.err != nil {
+			f.fail(in, &out[i], in.err)
+			ready = true
+			continue
+		}
+		o := in.opts
+		o.MaxBytes, o.AtLeastOne = min(o.MaxBytes, left), first
+		res, err := in.replica.Read(o)
+		if err != nil {
+			f.fail(in, &out[i], err)
+			if code := out[i].ErrorCode; code == kerr.OffsetOutOfRange.Code {
+				out[i].LogStartOffset = res.LogStartOffset
+			}
+			ready = true
+			continue
+		}
+		f.fill(&out[i], res)
+		ready = ready || res.Diverging != nil
+		if n := res.Slice.Len(); n > 0 {
+			first = false
+			left = max(left-n, 0)
+			got += int64(n)
+		}
+	}
+	return out, ready || got >= f.minBytes || len(f.parts) == 0
+}
+
+func (f *fetching) fill(out *wire.FetchPartition, res replica.ReadResult) {
+	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = res.HighWatermark, res.LastStableOffset, res.LogStartOffset
+	if d := res.Diverging; d != nil {
+		out.Diverging = &wire.EpochEnd{Epoch: d.Epoch, EndOffset: d.EndOffset}
+		return
+	}
+	if f.committed {
+		out.Aborted = abortedTransactions(res.Aborted)
+	}
+	if res.Slice.Len() > 0 {
+		out.Records = res.Slice
+	}
+}
+
+func abortedTransactions(txns []log.AbortedTxn) []wire.AbortedTransaction {
+	out := make([]wire.AbortedTransaction, len(txns))
+	for i, t := range txns {
+		out[i] = wire.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset}
+	}
+	return out
+}
+
+func emptyPartition(index int32) wire.FetchPartition {
+	return wire.FetchPartition{Partition: index, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, PreferredReadReplica: -1}
+}
+
+func (f *fetching) fail(in *fetchPart, out *wire.FetchPartition, err error) {
+	out.ErrorCode = errorCode(err)
+	switch out.ErrorCode {
+	case kerr.UnknownServerError.Code:
+		f.b.log.Error("request failed", "request", "Fetch", "topic", in.key.topic, "partition", in.key.partition, "error", err.Error())
+	case kerr.KafkaStorageError.Code:
+		// Clients of version 5 and before do not know this error and would not look for another leader.
+		if f.version <= 5 {
+			out.ErrorCode = kerr.NotLeaderForPartition.Code
+		}
+	}
+}
+
+// reply answers, through the session if there is one: it leaves out what is not news.
+func (f *fetching) reply(out []wire.FetchPartition) {
+	resp := &wire.FetchResponse{Version: f.version}
+	switch {
+	case f.session != nil:
+		resp.SessionID = f.session.id
+		f.session.mu.Lock()
+		resp.Topics = f.group(out, func(i int) bool {
+			p := f.parts[i].inMemory
+			tell := p.news(&out[i])
+			if out[i].Records != nil && f.session.parts[p.key] == p {
+				f.session.unlink(p)
+				f.session.pushBack(p)
+			}
+			return tell
+		})
+		f.session.mu.Unlock()
+	default:
+		resp.Topics = f.group(out, func(int) bool { return true })
+		if f.create && len(out) > 0 {
+			resp.SessionID = f.b.sessions.create(f.version >= 13, f.remember(out))
+		}
+	}
+	if f.version >= 16 {
+		f.addLeaders(resp)
+	}
+	f.r.replyFetch(resp)
+}
+
+// remember makes the partitions of a new session.
+func (f *fetching) remember(out []wire.FetchPartition) []*sessionPartition {
+	parts := make([]*sessionPartition, 0, len(out))
+	seen := make(map[partitionKey]struct{}, len(out))
+	for i := range f.parts {
+		in := &f.parts[i]
+		if _, twice := seen[in.key]; twice {
+			continue
+		}
+		seen[in.key] = struct{}{}
+		p := &sessionPartition{
+			key: in.key, offset: in.opts.Offset, maxBytes: int32(in.opts.MaxBytes),
+			leaderEpoch: in.opts.LeaderEpoch, lastFetchedEpoch: in.opts.LastFetchedEpoch,
+		}
+		p.news(&out[i])
+		parts = append(parts, p)
+	}
+	return parts
+}
+
+// group puts the answers that tell something under their topics, in the order of the partitions.
+func (f *fetching) group(out []wire.FetchPartition, tell func(i int) bool) []wire.FetchTopic {
+	var topics []wire.FetchTopic
+	start := 0
+	for i := range out {
+		if !tell(i) {
+			continue
+		}
+		k := f.parts[i].key
+		if n := len(topics); n == 0 || topics[n-1].Topic != k.topic || topics[n-1].TopicID != k.id {
+			topics = append(topics, wire.FetchTopic{Topic: k.topic, TopicID: k.id})
+			start = i
+		}
+		t := &topics[len(topics)-1]
+		if t.Partitions == nil {
+			t.Partitions = out[start : start : start+countSame(f.parts[start:])]
+		}
+		t.Partitions = append(t.Partitions, out[i])
+	}
+	return topics
+}
+
+// countSame is how many parts at the front have the same topic.
+func countSame(parts []fetchPart) int {
+	n := 1
+	for n < len(parts) && parts[n].key.topic == parts[0].key.topic && parts[n].key.id == parts[0].key.id {
+		n++
+	}
+	return n
+}
+
+// addLeaders names the current leader beside the errors that send a client there (KIP-951).
+func (f *fetching) addLeaders(resp *wire.FetchResponse) {
+	l := leaders{b: f.b, listener: f.r.Conn.Listener()}
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if p.ErrorCode == kerr.NotLeaderForPartition.Code || p.ErrorCode == kerr.FencedLeaderEpoch.Code {
+				id, epoch := l.of(t.Topic, t.TopicID, p.Partition)
+				p.CurrentLeader = &wire.LeaderAndEpoch{ID: id, Epoch: epoch}
+			}
+		}
+	}
+	for _, n := range l.nodes {
+		resp.NodeEndpoint = append(resp.NodeEndpoint, wire.FetchNode{ID: n.id, Host: n.host, Port: n.port, Rack: n.rack})
+	}
+}
+
+func closeRecords(out []wire.FetchPartition) {
+	for i := range out {
+		if out[i].Records != nil {
+			out[i].Records.Close()
+			out[i].Records = nil
+		}
+	}
+}
+
+func cloneString(s string) string { return strings.Clone(s) }

@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	"gregor/internal/replica"
+)
+
+// fetchWaiter is a long poll: one waiter on all its partitions, with one deadline. It ends once, by whichever comes
+// first: enough bytes, a change of leadership, the deadline, or the end of the connection.
+type fetchWaiter struct {
+	f     *fetching
+	parts []partWaiter
+
+	mu    sync.Mutex
+	total int64 // bytes known to be readable
+	ended bool
+	timer *time.Timer
+}
+
+// partWaiter is the waiter on one partition.
+type partWaiter struct {
+	w         *fetchWaiter
+	index     int
+	available int64 // guarded by w.mu
+	leader    int32
+	epoch     int32
+}
+
+// wait parks the request. What became readable between the read and the registration is found by looking once more.
+func (f *fetching) wait(timeout time.Duration) {
+	w := &fetchWaiter{f: f, parts: make([]partWaiter, len(f.parts))}
+	f.r.release() // nothing of the request's buffer is needed any more
+	w.mu.Lock()
+	w.timer = time.AfterFunc(timeout, func() { w.end(true) })
+	w.mu.Unlock()
+	for i := range w.parts {
+		p := &w.parts[i]
+		p.w, p.index = w, i
+		p.leader, p.epoch = f.parts[i].replica.Leader()
+		f.parts[i].replica.AddWaiter(p)
+	}
+	f.r.OnClose(func() { w.end(false) })
+	for i := range w.parts {
+		w.parts[i].Wake(f.parts[i].replica)
+	}
+}
+
+// Wake implements [replica.Waiter].
+func (p *partWaiter) Wake(part *replica.Partition) {
+	in := &p.w.f.parts[p.index]
+	available := min(part.Available(in.opts.Offset, in.opts.Committed), int64(in.opts.MaxBytes))
+	if available > 0 && in.opts.MaxBytes == 0 {
+		available = 1
+	}
+	leader, epoch := part.Leader()
+	moved := leader != p.leader || epoch != p.epoch
+	p.w.mu.Lock()
+	p.w.total += available - p.available
+	p.available = available
+	enough := !p.w.ended && (moved || p.w.total >= p.w.f.minBytes)
+	p.w.mu.Unlock()
+	if enough {
+		p.w.end(true)
+	}
+}
+
+// end takes the waiter off its partitions and answers on a goroutine of its own: the caller may be a producer.
+func (w *fetchWaiter) end(answer bool) {
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return
+	}
+	w.ended = true
+	w.timer.Stop()
+	w.mu.Unlock()
+	started := w.f.b.server.start(func() {
+		for i := range w.parts {
+			w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
+		}
+		if !answer {
+			w.f.r.Drop()
+			return
+		}
+		out, _ := w.f.read()
+		w.f.reply(out)
+	})
+	if !started { // the broker is closed, and every connection with it
+		w.f.r.Drop()
+	}
+}
