@@ -105,7 +105,7 @@ func (m *Machine) joinGroup(t coordinator.Token, c Caller, req *kmsg.JoinGroupRe
 	}
 	if isNew && len(m.out.Records) == 0 {
 		// A member id that was given out must mean something after a failover, and a group that exists be listed.
-		m.out.Append(groupRecord(g.id, g.live))
+		m.out.Append(groupRecord(g.id, newLive(m.now)))
 	}
 }
 
