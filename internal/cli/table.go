@@ -7,5 +7,7 @@ func Commands() []Command {
 		topicsCommand(),
 		consoleProducerCommand(),
 		consoleConsumerCommand(),
+		consumerGroupsCommand(),
+		dumpLogCommand(),
 	}
 }
