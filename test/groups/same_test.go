@@ -1,0 +1,138 @@
+// Package groups asks our broker and Apache Kafka the same questions about consumer groups, request by request in every
+// version, and compares what they answer.
+package groups
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/test/server"
+)
+
+// Brokers that run already. Without the reference the comparison is skipped; without ours a broker is started.
+const (
+	referenceEnv = "KAFKA_REFERENCE_BOOTSTRAP"
+	oursEnv      = "GREGOR_BOOTSTRAP"
+	// keepEnv names a directory that the transcripts are written to.
+	keepEnv = "GREGOR_TRANSCRIPTS"
+)
+
+func TestMain(m *testing.M) { server.Main(m) }
+
+func TestSameAnswersAsKafka(t *testing.T) {
+	reference := os.Getenv(referenceEnv)
+	if reference == "" {
+		t.Skipf("set %s to the address of an Apache Kafka 4.3.0 broker with group.initial.rebalance.delay.ms=0", referenceEnv)
+	}
+	ours := os.Getenv(oursEnv)
+	if ours == "" {
+		ours = server.Start(t, server.Options{Ours: true}).Addr
+	}
+	run := fmt.Sprint(time.Now().UnixNano())
+	for _, sc := range scenes() {
+		t.Run(sc.name, func(t *testing.T) {
+			theirs := perform(t, reference, sc, run)
+			keep(t, sc.name, "kafka", theirs)
+			mine := perform(t, ours, sc, run)
+			keep(t, sc.name, "gregor", mine)
+			compare(t, theirs, mine)
+		})
+	}
+}
+
+// TestScenesPlay plays the scenes against our broker alone, so that they are tried where there is no reference.
+func TestScenesPlay(t *testing.T) {
+	addr := server.Start(t, server.Options{Ours: true}).Addr
+	for _, sc := range scenes() {
+		t.Run(sc.name, func(t *testing.T) {
+			if text := perform(t, addr, sc, "1"); strings.Contains(text, `"ErrorCode":-1,`) {
+				t.Errorf("UNKNOWN_SERVER_ERROR in\n%s", text)
+			}
+		})
+	}
+}
+
+func perform(t *testing.T, addr string, sc scene, run string) string {
+	t.Helper()
+	host, port, _ := strings.Cut(addr, ":")
+	s := &script{
+		open:  func() *conn { return dial(t, addr) },
+		group: "g" + run + strings.ReplaceAll(sc.name, " ", "-"),
+		topic: "group-scenes",
+		calls: map[string]*conn{},
+	}
+	s.uuids = map[string]string{}
+	s.topicID = prepare(t, s)
+	s.hide = strings.NewReplacer(
+		s.group, "G", `"Host":"`+host+`"`, `"Host":"H"`, `"Port":`+port, `"Port":P`,
+		idText(s.topicID), `"topic-id"`,
+	)
+	sc.play(s)
+	return s.text.String()
+}
+
+// idText is a topic id as encoding/json writes it.
+func idText(id [16]byte) string { return strings.ReplaceAll(fmt.Sprint(id), " ", ",") }
+
+// prepare makes the topic, which all scenes share, and __consumer_offsets.
+func prepare(t *testing.T, s *script) [16]byte {
+	t.Helper()
+	c := s.open()
+	create := kmsg.NewPtrCreateTopicsRequest()
+	create.TimeoutMillis = 10_000
+	topic := kmsg.NewCreateTopicsRequestTopic()
+	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = s.topic, 4, 1
+	create.Topics = append(create.Topics, topic)
+	c.send(5, create).reply()
+	deadline := time.Now().Add(patience)
+	for {
+		find := kmsg.NewPtrFindCoordinatorRequest()
+		find.CoordinatorKey = s.group
+		list := c.send(3, find).reply().(*kmsg.FindCoordinatorResponse)
+		loading := c.send(5, kmsg.NewPtrListGroupsRequest()).reply().(*kmsg.ListGroupsResponse)
+		meta := kmsg.NewPtrMetadataRequest()
+		mt := kmsg.NewMetadataRequestTopic()
+		mt.Topic = &s.topic
+		meta.Topics = append(meta.Topics, mt)
+		m := c.send(12, meta).reply().(*kmsg.MetadataResponse)
+		if list.ErrorCode == 0 && loading.ErrorCode == 0 && m.Topics[0].ErrorCode == 0 && m.Topics[0].TopicID != noID {
+			return m.Topics[0].TopicID
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the broker is not ready: %+v, list %d, %+v", list, loading.ErrorCode, m.Topics)
+		}
+	}
+}
+
+func keep(t *testing.T, scene, who, text string) {
+	t.Helper()
+	if dir := os.Getenv(keepEnv); dir != "" {
+		name := filepath.Join(dir, strings.ReplaceAll(scene, " ", "-")+"."+who)
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func compare(t *testing.T, theirs, mine string) {
+	t.Helper()
+	a, b := strings.Split(theirs, "\n"), strings.Split(mine, "\n")
+	for i := range max(len(a), len(b)) {
+		var x, y string
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			t.Errorf("line %d\n kafka: %s\n ours:  %s", i+1, x, y)
+		}
+	}
+}
