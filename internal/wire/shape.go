@@ -22,8 +22,14 @@ var requestShapes string
 // The shapes of a version are read from the embedded table when its first request arrives.
 type Shapes struct {
 	mu    sync.Mutex
-	lines map[int16][]versionLine
+	apis  map[int16]*apiShapes
 	ready sync.Map // int32 (key<<16|version) -> *shape
+}
+
+// apiShapes is what the table says of one API.
+type apiShapes struct {
+	min, max int16
+	lines    []versionLine // ascending
 }
 
 type versionLine struct {
@@ -33,22 +39,33 @@ type versionLine struct {
 
 // NewShapes returns the shapes of all requests.
 func NewShapes() *Shapes {
-	s := &Shapes{lines: make(map[int16][]versionLine)}
-	key := int16(-1)
+	s := &Shapes{apis: make(map[int16]*apiShapes)}
+	var api *apiShapes
 	for line := range strings.Lines(requestShapes) {
 		line = strings.TrimSpace(line)
-		first, rest, _ := strings.Cut(line, " ")
-		switch {
-		case line == "" || line[0] == '#':
-		case line[0] == 'v':
-			v, _ := strconv.Atoi(first[1:])
-			s.lines[key] = append(s.lines[key], versionLine{int16(v), rest})
-		default:
-			k, _ := strconv.Atoi(first)
-			key = int16(k)
+		if line == "" || line[0] == '#' {
+			continue
 		}
+		if line[0] == 'v' {
+			version, text, _ := strings.Cut(line[1:], " ")
+			api.lines = append(api.lines, versionLine{number(version), text})
+			continue
+		}
+		f := strings.Fields(line) // key, name, min-max
+		lowest, highest, _ := strings.Cut(f[2], "-")
+		api = &apiShapes{min: number(lowest), max: number(highest)}
+		s.apis[number(f[0])] = api
 	}
 	return s
+}
+
+// number reads a number of the embedded table, which a test has read in full.
+func number(s string) int16 {
+	n, err := strconv.ParseInt(s, 10, 16)
+	if err != nil {
+		panic("wire: requests.txt: " + err.Error())
+	}
+	return int16(n)
 }
 
 // Check reports whether body is a request of this key and version and how many bytes of memory its decoded form takes,
@@ -73,16 +90,16 @@ func (s *Shapes) shape(key, version int16) (*shape, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var text string
-	for _, l := range s.lines[key] {
-		if l.version <= version {
-			text = l.text
-		}
-	}
-	if text == "" {
+	api := s.apis[key]
+	if api == nil || version < api.min || version > api.max {
 		return nil, fmt.Errorf("%w: key %d version %d is unknown", ErrShape, key, version)
 	}
-	p := shapeParser{s: text}
+	var p shapeParser
+	for _, l := range api.lines {
+		if l.version <= version {
+			p.s = l.text
+		}
+	}
 	sh := p.structure()
 	if p.s != "" {
 		panic("wire: requests.txt: cannot read " + p.s)

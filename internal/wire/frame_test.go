@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+)
+
+// countingBudget notes what is held and the most that ever was.
+type countingBudget struct{ held, most int }
+
+func (b *countingBudget) Acquire(n int) error { b.held += n; b.most = max(b.most, b.held); return nil }
+func (b *countingBudget) Release(n int)       { b.held -= n }
+
+func frame(n int) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(n))
+	for i := range n {
+		b = append(b, byte(i))
+	}
+	return b
+}
+
+func TestFramesAreReadWhole(t *testing.T) {
+	var in []byte
+	sizes := []int{0, 1, 10, firstChunk - 1, firstChunk, firstChunk + 1, 3 * firstChunk, 9 * firstChunk, 5}
+	for _, n := range sizes {
+		in = append(in, frame(n)...)
+	}
+	for name, r := range map[string]io.Reader{"at once": bytes.NewReader(in), "halves": iotest.HalfReader(bytes.NewReader(in))} {
+		var pool Pool
+		var budget countingBudget
+		fr := NewFrameReader(r, &pool, &budget)
+		for _, n := range sizes {
+			f, err := fr.Read(1 << 20)
+			if err != nil {
+				t.Fatalf("%s: frame of %d: %v", name, n, err)
+			}
+			if !bytes.Equal(f.Bytes, frame(n)[4:]) {
+				t.Fatalf("%s: frame of %d has other content", name, n)
+			}
+			f.Release()
+			f.Release()
+		}
+		if _, err := fr.Read(1 << 20); err != io.EOF {
+			t.Fatalf("%s: after the last frame: %v, want io.EOF", name, err)
+		}
+		if budget.held != 0 {
+			t.Fatalf("%s: %d bytes of the budget were not given back", name, budget.held)
+		}
+	}
+}
+
+func TestFrameLengthIsChecked(t *testing.T) {
+	for _, size := range []uint32{1<<20 + 1, 1 << 30, 1<<31 - 1, 1 << 31, 1<<32 - 1} {
+		fr := NewFrameReader(bytes.NewReader(binary.BigEndian.AppendUint32(nil, size)), new(Pool), nil)
+		if _, err := fr.Read(1 << 20); !errors.Is(err, ErrFrameSize) {
+			t.Errorf("length %d: %v, want ErrFrameSize", int32(size), err)
+		}
+	}
+}
+
+func TestTruncatedFrame(t *testing.T) {
+	whole := frame(3 * firstChunk)
+	for _, n := range []int{1, 3, 4, 5, firstChunk, firstChunk + 4, firstChunk + 5, len(whole) - 1} {
+		var budget countingBudget
+		fr := NewFrameReader(bytes.NewReader(whole[:n]), new(Pool), &budget)
+		if _, err := fr.Read(1 << 20); !errors.Is(err, ErrFrameTruncated) {
+			t.Errorf("%d bytes: %v, want ErrFrameTruncated", n, err)
+		}
+		if budget.held != 0 {
+			t.Errorf("%d bytes: %d bytes of the budget were not given back", n, budget.held)
+		}
+	}
+}
+
+// A peer that announces a lot and sends little holds little.
+func TestMemoryGrowsWithWhatArrives(t *testing.T) {
+	var budget countingBudget
+	in := append(binary.BigEndian.AppendUint32(nil, 100<<20), make([]byte, firstChunk-1)...)
+	fr := NewFrameReader(bytes.NewReader(in), new(Pool), &budget)
+	if _, err := fr.Read(100 << 20); !errors.Is(err, ErrFrameTruncated) {
+		t.Fatal(err)
+	}
+	if budget.most > firstChunk {
+		t.Fatalf("%d bytes were held for a frame of which %d arrived", budget.most, firstChunk-1)
+	}
+}
+
+func TestPoolClasses(t *testing.T) {
+	var p Pool
+	for _, n := range []int{0, 1, 511, 512, 513, 1024, 1025, 1 << 22, 1<<22 + 1} {
+		b := p.Get(n)
+		if len(b) != n {
+			t.Fatalf("Get(%d) has length %d", n, len(b))
+		}
+		p.Put(b)
+		if again := p.Get(n); len(again) != n || cap(again) < n {
+			t.Fatalf("Get(%d) after Put: length %d, capacity %d", n, len(again), cap(again))
+		}
+	}
+	// A slice that is not of a class's size must come back only where it is long enough.
+	p.Put(make([]byte, 0, 1500))
+	if b := p.Get(2000); len(b) != 2000 {
+		t.Fatal("short slice")
+	}
+}
+
+func FuzzFrameReader(f *testing.F) {
+	f.Add(frame(10))
+	f.Add(append(frame(0), frame(3)...))
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var budget countingBudget
+		fr := NewFrameReader(bytes.NewReader(in), new(Pool), &budget)
+		for total := 0; ; {
+			fm, err := fr.Read(1 << 24)
+			if err != nil {
+				break
+			}
+			if total += 4 + len(fm.Bytes); total > len(in) {
+				t.Fatal("more was read than there is")
+			}
+			fm.Release()
+		}
+		if budget.held != 0 || budget.most > 8*len(in)+firstChunk {
+			t.Fatalf("held %d, most %d for %d bytes", budget.held, budget.most, len(in))
+		}
+	})
+}
+
+func BenchmarkReadFrame(b *testing.B) {
+	for _, n := range []int{100, 16 << 10, 1 << 20} {
+		b.Run(sizeName(n), func(b *testing.B) {
+			in := bytes.NewReader(frame(n))
+			var pool Pool
+			fr := NewFrameReader(in, &pool, nil)
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			for b.Loop() {
+				in.Seek(0, io.SeekStart)
+				f, err := fr.Read(1 << 24)
+				if err != nil {
+					b.Fatal(err)
+				}
+				f.Release()
+			}
+		})
+	}
+}
+
+func sizeName(n int) string {
+	if n < 1<<10 {
+		return "100B"
+	}
+	if n < 1<<20 {
+		return "16KiB"
+	}
+	return "1MiB"
+}
