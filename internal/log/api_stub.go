@@ -1,93 +1,12 @@
 package log
 
 import (
-	"io"
 	"iter"
 	"log/slog"
 	"time"
 
 	"gregor/internal/log/vfs"
 )
-
-// Log is the log of one partition.
-type Log struct{}
-
-// AbortedTxn is one entry of a transaction index.
-type AbortedTxn struct {
-	ProducerID, FirstOffset, LastOffset, LastStableOffset int64
-}
-
-// Slice is a range of one segment file: whole batches.
-type Slice struct {
-	start int64
-	n     int
-}
-
-func Open(o Options) (*Log, error) { panic("log: not yet") }
-
-func (l *Log) AppendLeader(records []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
-	panic("log: not yet")
-}
-func (l *Log) AppendFollower(records []byte) (AppendInfo, error) { panic("log: not yet") }
-func (l *Log) Read(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
-	panic("log: not yet")
-}
-
-func (s Slice) Len() int                           { return s.n }
-func (s Slice) StartOffset() int64                 { return s.start }
-func (s Slice) Close()                             {}
-func (s Slice) Bytes() ([]byte, error)             { panic("log: not yet") }
-func (s Slice) WriteTo(w io.Writer) (int64, error) { panic("log: not yet") }
-
-func (l *Log) Topic() string                       { panic("log: not yet") }
-func (l *Log) Partition() int32                    { panic("log: not yet") }
-func (l *Log) TopicID() [16]byte                   { panic("log: not yet") }
-func (l *Log) Dir() string                         { panic("log: not yet") }
-func (l *Log) StartOffset() int64                  { panic("log: not yet") }
-func (l *Log) EndOffset() int64                    { panic("log: not yet") }
-func (l *Log) HighWatermark() int64                { panic("log: not yet") }
-func (l *Log) LastStableOffset() int64             { panic("log: not yet") }
-func (l *Log) RecoveryPoint() int64                { panic("log: not yet") }
-func (l *Log) SetHighWatermark(offset int64) bool  { panic("log: not yet") }
-func (l *Log) Size() int64                         { panic("log: not yet") }
-func (l *Log) BytesFrom(offset, limit int64) int64 { panic("log: not yet") }
-
-// OffsetForTimestamp finds the first record at or after a time; offset -1 if there is none.
-func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch int32, err error) {
-	panic("log: not yet")
-}
-
-// MaxTimestampOffset finds the record with the largest timestamp; offset -1 if the log is empty.
-func (l *Log) MaxTimestampOffset() (offset, timestamp int64, leaderEpoch int32, err error) {
-	panic("log: not yet")
-}
-
-// EndOffsetForEpoch gives the largest epoch not above the asked one and where it ends; -1, -1 if unknown.
-func (l *Log) EndOffsetForEpoch(epoch int32) (foundEpoch int32, endOffset int64) {
-	panic("log: not yet")
-}
-
-// LatestEpoch is the epoch of the last records; -1 if unknown.
-func (l *Log) LatestEpoch() int32 { panic("log: not yet") }
-
-// EpochForOffset is the leader epoch that an offset was written in; -1 if unknown.
-func (l *Log) EpochForOffset(offset int64) int32 { panic("log: not yet") }
-
-// AssignEpoch notes that a leader epoch starts at the end of the log.
-func (l *Log) AssignEpoch(epoch int32, startOffset int64) error             { panic("log: not yet") }
-func (l *Log) TruncateTo(offset int64) error                                { panic("log: not yet") }
-func (l *Log) TruncateFullyAndStartAt(offset int64) error                   { panic("log: not yet") }
-func (l *Log) DeleteRecordsBefore(offset int64) (newStart int64, err error) { panic("log: not yet") }
-func (l *Log) DeleteOldSegments() (n int, err error)                        { panic("log: not yet") }
-func (l *Log) Roll() error                                                  { panic("log: not yet") }
-func (l *Log) Flush(upTo int64) error                                       { panic("log: not yet") }
-func (l *Log) SetConfig(c *Config)                                          { panic("log: not yet") }
-func (l *Log) Config() *Config                                              { panic("log: not yet") }
-func (l *Log) Close() error                                                 { panic("log: not yet") }
-func (l *Log) Delete() error                                                { panic("log: not yet") }
-func (l *Log) Err() error                                                   { panic("log: not yet") }
-func (l *Log) Producers() []ProducerState                                   { panic("log: not yet") }
-func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error)             { panic("log: not yet") }
 
 // DirsOptions are what the log directories of a node are opened with.
 type DirsOptions struct {

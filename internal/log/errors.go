@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"gregor/internal/log/vfs"
+	"gregor/internal/record"
 )
 
 // The errors of this package, to be found with errors.Is. What is returned wraps them with the directory or file, the
@@ -16,19 +17,19 @@ var (
 	ErrOffsetOutOfRange = errors.New("offset out of range")
 
 	// ErrCorrupt: a checksum or a length is wrong, in a request (CORRUPT_MESSAGE) or in a file.
-	ErrCorrupt = errors.New("corrupt")
+	ErrCorrupt = record.ErrCorrupt
 
 	// ErrTooLarge: a batch is larger than max.message.bytes (MESSAGE_TOO_LARGE).
-	ErrTooLarge = errors.New("batch too large")
+	ErrTooLarge = record.ErrTooLarge
 
 	// ErrTooLargeForSegment: the batches of one append do not fit one segment (RECORD_LIST_TOO_LARGE).
 	ErrTooLargeForSegment = errors.New("batches larger than a segment")
 
 	// ErrInvalidRecord: a batch breaks a rule of the format or of the topic (INVALID_RECORD).
-	ErrInvalidRecord = errors.New("invalid record")
+	ErrInvalidRecord = record.ErrInvalidRecord
 
 	// ErrInvalidTimestamp: a timestamp is outside message.timestamp.before.max.ms or after.max.ms (INVALID_TIMESTAMP).
-	ErrInvalidTimestamp = errors.New("invalid timestamp")
+	ErrInvalidTimestamp = record.ErrInvalidTimestamp
 
 	// ErrUnsupported: a message format or compression that is not accepted (UNSUPPORTED_FOR_MESSAGE_FORMAT,
 	// UNSUPPORTED_COMPRESSION_TYPE).
@@ -95,3 +96,6 @@ func isDiskFailure(err error) bool {
 func corrupt(path string, format string, args ...any) error {
 	return fmt.Errorf("%w: %s: %s", ErrCorrupt, path, fmt.Sprintf(format, args...))
 }
+
+// errBroken is a broken invariant of this package.
+var errBroken = errors.New("broken invariant")

@@ -1,0 +1,159 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// flusher is the state of a log's group commit: one goroutine syncs, the others that come meanwhile wait, and the next
+// sync serves all of them.
+type flusher struct {
+	point   atomic.Int64 // the recovery point: everything below is on disk
+	lastMs  atomic.Int64 // when the last flush ended
+	dirty   atomic.Bool  // files were created or removed since the directory was synced
+	mu      sync.Mutex
+	cond    sync.Cond
+	running bool
+	err     error // why nothing can be flushed any more
+}
+
+func (f *flusher) init() { f.cond.L = &f.mu }
+
+// fail wakes those who wait.
+func (f *flusher) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.cond.Broadcast()
+}
+
+// truncated takes the recovery point back. The log's mutex is held, so no flush publishes meanwhile.
+func (f *flusher) truncated(end int64) {
+	if f.point.Load() > end {
+		f.point.Store(end)
+	}
+}
+
+// Flush returns when everything below an offset is on disk. All who call it at the same time share one fsync. Error:
+// ErrDirOffline; after an fsync that failed the log is out of service, since nobody can tell what is on disk.
+func (l *Log) Flush(upTo int64) error {
+	f := &l.flush
+	f.mu.Lock()
+	for {
+		if f.err != nil {
+			defer f.mu.Unlock()
+			return f.err
+		}
+		if f.point.Load() >= upTo {
+			f.mu.Unlock()
+			return nil
+		}
+		if !f.running {
+			break
+		}
+		f.cond.Wait()
+	}
+	f.running = true
+	f.mu.Unlock()
+
+	err := l.flushAll(false)
+	for err == errTruncatedMeanwhile {
+		err = l.flushAll(false)
+	}
+
+	f.mu.Lock()
+	f.running = false
+	f.cond.Broadcast()
+	f.mu.Unlock()
+	return err
+}
+
+// errTruncatedMeanwhile: what was synced may be gone again, and the new end may not be on disk.
+var errTruncatedMeanwhile = errors.New("truncated during a flush")
+
+// FlushIfDue flushes if flush.ms has passed since the last time.
+func (l *Log) FlushIfDue(now time.Time) error {
+	ms := l.config.Load().FlushMs
+	if ms == math.MaxInt64 || l.EndOffset() <= l.RecoveryPoint() || now.UnixMilli()-l.flush.lastMs.Load() < ms {
+		return nil
+	}
+	return l.Flush(l.EndOffset())
+}
+
+// flushAll syncs everything that is written now, moves the recovery point, and publishes what was held back. closing
+// syncs the active segment's indexes too.
+func (l *Log) flushAll(closing bool) error {
+	type span struct {
+		s      *segment
+		size   int64
+		sealed bool
+	}
+	var (
+		buf   [2]span
+		spans = buf[:0]
+	)
+	l.mu.Lock()
+	list := *l.segments.Load()
+	next, gen := l.next, l.truncations
+	for i, s := range list {
+		if sealed := closing || i < len(list)-1; !s.flushed {
+			spans = append(spans, span{s, s.written, sealed})
+		}
+	}
+	snapshots := l.unsyncedSnapshots
+	l.unsyncedSnapshots = nil
+	l.mu.Unlock()
+
+	for _, sp := range spans {
+		if err := sp.s.sync(sp.sealed); err != nil && err != errGone {
+			return l.syncFailed(err)
+		}
+	}
+	for _, offset := range snapshots {
+		if err := syncFileIfThere(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
+			return l.syncFailed(err)
+		}
+	}
+	if l.flush.dirty.Swap(false) {
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return l.syncFailed(err)
+		}
+	}
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if gen != l.truncations {
+		return errTruncatedMeanwhile
+	}
+	for _, sp := range spans {
+		if sp.sealed {
+			sp.s.flushed = true
+		}
+		if sp.size > sp.s.size.Load() {
+			sp.s.size.Store(sp.size)
+		}
+	}
+	if next > l.end.Load() {
+		l.end.Store(next)
+	}
+	if next > l.flush.point.Load() {
+		l.flush.point.Store(next)
+	}
+	l.flush.lastMs.Store(l.now().UnixMilli())
+	return nil
+}
+
+// syncFailed takes the log out of service whatever the error: after a failed fsync the system may have dropped the
+// pages, and a second one would succeed without them being on disk.
+func (l *Log) syncFailed(err error) error {
+	l.slog.Error("flush failed, log directory goes offline", "dir", l.dir, "err", err)
+	l.Fail(fmt.Errorf("flushing %s: %w", filepath.Base(l.dir), err))
+	return l.Err()
+}

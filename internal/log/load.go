@@ -1,0 +1,218 @@
+package log
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// load reads the directory and recovers what a crash left.
+func (l *Log) load() error {
+	if !exists(l.fs, l.dir) {
+		if err := l.fs.MkdirAll(l.dir); err != nil {
+			return err
+		}
+		if err := l.fs.SyncDir(filepath.Dir(l.dir)); err != nil {
+			return err
+		}
+	}
+	if err := l.finishSwap(); err != nil {
+		return err
+	}
+	names, err := l.fs.ReadDir(l.dir)
+	if err != nil {
+		return err
+	}
+	if err := l.loadTopicID(); err != nil {
+		return err
+	}
+	if l.epochs, err = loadEpochs(l.fs, l.dir); err != nil {
+		return err
+	}
+	list, err := l.listSegments(names)
+	if err != nil {
+		return err
+	}
+	return l.recover(list)
+}
+
+// loadTopicID compares partition.metadata with the topic id that the log is opened for, and writes it if it is missing.
+func (l *Log) loadTopicID() error {
+	path := filepath.Join(l.dir, partitionMetadataFile)
+	b, err := readFile(l.fs, path)
+	var zero [16]byte
+	switch {
+	case isNotExist(err):
+		l.id = l.o.TopicID
+		if l.id == zero {
+			return nil
+		}
+		return writeAtomic(l.fs, path, encodePartitionMetadata(l.id))
+	case err != nil:
+		return err
+	}
+	if l.id, err = decodePartitionMetadata(path, b); err != nil {
+		return err
+	}
+	if l.o.TopicID != zero && l.o.TopicID != l.id {
+		return fmt.Errorf("%w: %s holds topic id %s, but topic %s has %s", ErrInconsistent, l.dir, formatID(l.id), l.o.Topic, formatID(l.o.TopicID))
+	}
+	return nil
+}
+
+// finishSwap ends what a crash interrupted: the deletion of files, and the cleaner's replacement of segments. Files that
+// the cleaner was still writing (.cleaned) are removed; those it had finished (.swap) replace the segments they stand
+// for.
+func (l *Log) finishSwap() error {
+	names, err := l.fs.ReadDir(l.dir)
+	if err != nil {
+		return err
+	}
+	minCleaned := int64(-1)
+	var swaps []string
+	remove := func(name string) error { return removeFile(l.fs, filepath.Join(l.dir, name)) }
+	for _, e := range names {
+		name := e.Name()
+		switch {
+		case e.IsDir():
+		case strings.HasSuffix(name, ".checkpoint"+deletedSuffix): // a snapshot of the metadata log; its journal removes it
+		case strings.HasSuffix(name, deletedSuffix), strings.HasSuffix(name, tmpSuffix):
+			err = remove(name)
+		case strings.HasSuffix(name, cleanedSuffix):
+			if base, _, ok := parseSegmentName(name); ok && (minCleaned < 0 || base < minCleaned) {
+				minCleaned = base
+			}
+			err = remove(name)
+		case strings.HasSuffix(name, swapSuffix):
+			swaps = append(swaps, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// A split that did not finish left .cleaned files; the .swap files from there on belong to it.
+	kept := swaps[:0]
+	for _, name := range swaps {
+		if base, _, ok := parseSegmentName(name); ok && minCleaned >= 0 && base >= minCleaned {
+			if err := remove(name); err != nil {
+				return err
+			}
+			continue
+		}
+		kept = append(kept, name)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return l.swapIn(kept, names)
+}
+
+// swapIn puts the finished segments of the cleaner in the place of those they were made from.
+func (l *Log) swapIn(swaps []string, names []fs.DirEntry) error {
+	from, to := int64(-1), int64(-1)
+	for _, name := range swaps {
+		base, suffix, ok := parseSegmentName(strings.TrimSuffix(name, swapSuffix))
+		if !ok || suffix != logSuffix {
+			continue
+		}
+		next, err := l.nextOffsetOf(filepath.Join(l.dir, name), base)
+		if err != nil {
+			return err
+		}
+		if from < 0 || base < from {
+			from = base
+		}
+		to = max(to, next)
+	}
+	for _, e := range names {
+		if base, suffix, ok := parseSegmentName(e.Name()); ok && isSegmentSuffix(suffix) && base >= from && base < to {
+			if err := removeFile(l.fs, filepath.Join(l.dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range swaps {
+		path := filepath.Join(l.dir, name)
+		if err := l.fs.Rename(path, strings.TrimSuffix(path, swapSuffix)); err != nil {
+			return err
+		}
+	}
+	l.slog.Info("finished an interrupted compaction", "dir", l.dir, "from", from, "to", to)
+	return l.fs.SyncDir(l.dir)
+}
+
+// nextOffsetOf walks a file of batches to its end.
+func (l *Log) nextOffsetOf(path string, base int64) (int64, error) {
+	f, err := l.fs.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	next := base
+	for pos := int64(0); pos < size; {
+		b, bytes, err := w.header(pos, size)
+		if err != nil {
+			return next, nil
+		}
+		next = b.NextOffset()
+		pos += bytes
+	}
+	return next, nil
+}
+
+func isSegmentSuffix(suffix string) bool {
+	switch suffix {
+	case logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix:
+		return true
+	}
+	return false
+}
+
+// listSegments finds the segments and snapshots, and removes indexes without a segment.
+func (l *Log) listSegments(names []fs.DirEntry) ([]*segment, error) {
+	var list []*segment
+	bases := map[int64]bool{}
+	for _, e := range names {
+		base, suffix, ok := parseSegmentName(e.Name())
+		if !ok || e.IsDir() {
+			continue
+		}
+		switch suffix {
+		case logSuffix:
+			info, err := e.Info()
+			if isNotExist(err) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			s := newSegment(l.fs, l.dir, base)
+			s.written = info.Size()
+			s.size.Store(info.Size())
+			s.createdMs = info.ModTime().UnixMilli()
+			list = append(list, s)
+			bases[base] = true
+		case snapshotSuffix:
+			l.snapshots = append(l.snapshots, base)
+		}
+	}
+	for _, e := range names {
+		base, suffix, ok := parseSegmentName(e.Name())
+		if ok && suffix != logSuffix && isSegmentSuffix(suffix) && !bases[base] {
+			if err := removeFile(l.fs, filepath.Join(l.dir, e.Name())); err != nil {
+				return nil, err
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *segment) int { return int(min(max(a.base-b.base, -1), 1)) })
+	slices.Sort(l.snapshots)
+	return list, nil
+}

@@ -1,0 +1,221 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"gregor/internal/record"
+)
+
+// Read gives the batches from the one that holds offset on, as a range of one segment file: whole batches, below the
+// exclusive offset limit (the high watermark, the last stable offset, or the end), at most maxBytes; with atLeastOne the
+// first batch is given even if it is larger. The first batch may start below offset. The slice is empty if there is
+// nothing below limit; one that is not empty must be closed.
+//
+// Errors: ErrOffsetOutOfRange if offset is below the log start or above the end; ErrDirOffline, ErrClosed, ErrCorrupt.
+func (l *Log) Read(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
+	for {
+		published := l.segments.Load()
+		list := *published
+		tail := list[len(list)-1].size.Load()
+		end, start := l.end.Load(), l.start.Load()
+		if offset < start || offset > end {
+			return Slice{}, fmt.Errorf("%w: %d, %s has %d to %d", ErrOffsetOutOfRange, offset, l.dir, start, end)
+		}
+		if offset >= min(limit, end) {
+			return Slice{}, nil
+		}
+		slice, err := l.readSegments(list, offset, limit, maxBytes, atLeastOne)
+		switch {
+		case err == nil && slice.n == 0 && !slice.full &&
+			(published != l.segments.Load() || tail != list[len(list)-1].size.Load()):
+			// What was asked for was appended after the list was loaded.
+		case err == nil:
+			return slice, nil
+		case errors.Is(err, errGone):
+			// Retention took the segment after the list was loaded, or the log is closed.
+			if err := l.gone(); err != nil {
+				return Slice{}, err
+			}
+		case isDiskFailure(err):
+			l.Fail(err)
+			return Slice{}, l.Err()
+		default:
+			return Slice{}, err
+		}
+	}
+}
+
+// gone tells why a segment is gone: the log is closed, or else it is another list by now.
+func (l *Log) gone() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.usable()
+}
+
+func (l *Log) readSegments(list []*segment, offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
+	i := floor(list, offset)
+	if i < 0 {
+		return Slice{}, errGone
+	}
+	// Compaction may leave a segment without the offset; the next one has what follows.
+	for ; i < len(list) && list[i].base < limit; i++ {
+		below := i < len(list)-1 && list[i+1].base <= limit
+		slice, err := l.readSegment(list[i], offset, limit, below, maxBytes, atLeastOne)
+		if err != nil || slice.n > 0 || slice.full {
+			return slice, err
+		}
+	}
+	return Slice{}, nil
+}
+
+// readSegment reads from one segment. below tells that all of it lies below limit.
+func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes int, atLeastOne bool) (Slice, error) {
+	s.mu.Lock()
+	if err := s.load(); err != nil {
+		s.mu.Unlock()
+		return Slice{}, err
+	}
+	// First the size, then the end: an append publishes them in this order, so all that lies below this size lies below
+	// this end. The other way round, batches above the limit could slip in.
+	size := s.size.Load()
+	below = below || limit >= l.end.Load()
+	from := s.idx.lookup(offset - s.base)
+	f, err := s.acquireLocked()
+	s.mu.Unlock()
+	if err != nil {
+		return Slice{}, err
+	}
+
+	w := newWalker(f, lookChunk)
+	r := rangeSearch{s: s, w: &w, size: size, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
+	slice, err := r.find(from)
+	w.close()
+	if err != nil || slice.n == 0 {
+		f.release()
+		return slice, err
+	}
+	slice.file = f
+	return slice, nil
+}
+
+// rangeSearch finds the range of a segment file for a read.
+type rangeSearch struct {
+	s             *segment
+	w             *walker
+	size          int64 // of the segment
+	offset, limit int64
+	below         bool // all of the segment lies below limit
+	maxBytes      int64
+	atLeastOne    bool
+}
+
+// find searches the first batch from a position on, and then the last.
+func (r *rangeSearch) find(start int64) (Slice, error) {
+	var b record.Batch
+	var bytes int64
+	for ; ; start += bytes {
+		if start >= r.size {
+			return Slice{}, nil
+		}
+		var err error
+		if b, bytes, err = r.header(start); err != nil {
+			return Slice{}, err
+		}
+		if b.LastOffset() >= r.offset {
+			break
+		}
+	}
+	if b.NextOffset() > r.limit {
+		return Slice{}, nil
+	}
+	slice := Slice{position: start, start: b.BaseOffset()}
+	if bytes > r.maxBytes {
+		if !r.atLeastOne {
+			return Slice{full: true}, nil
+		}
+		slice.n = int(bytes)
+		return slice, nil
+	}
+	end, err := r.end(start, start+bytes)
+	slice.n = int(end - start)
+	return slice, err
+}
+
+// end finds where a range ends that starts at start and reaches at least to end.
+func (r *rangeSearch) end(start, end int64) (int64, error) {
+	stop := min(start+r.maxBytes, r.size)
+	if stop == r.size && r.below {
+		return r.size, nil
+	}
+	// The index gives a batch that starts at or before the end of the range.
+	r.s.mu.Lock()
+	if r.s.loaded {
+		near := r.s.idx.floor(stop)
+		if !r.below {
+			near = min(near, r.s.idx.lookup(r.limit-r.s.base))
+		}
+		end = max(end, near)
+	}
+	r.s.mu.Unlock()
+	for end < r.size {
+		b, bytes, err := r.header(end)
+		if err != nil {
+			return 0, err
+		}
+		if end+bytes > stop || b.NextOffset() > r.limit {
+			break
+		}
+		end += bytes
+	}
+	return end, nil
+}
+
+func (r *rangeSearch) header(pos int64) (record.Batch, int64, error) {
+	b, bytes, err := r.w.header(pos, r.size)
+	if err != nil && (isBadBatch(err) || errors.Is(err, io.ErrUnexpectedEOF)) {
+		err = corrupt(r.s.path(logSuffix), "%v", err)
+	}
+	return b, bytes, err
+}
+
+// BytesFrom estimates the bytes between two offsets without reading a file, for the min.bytes of a waiting fetch. It
+// never says 0 if there is something.
+func (l *Log) BytesFrom(offset, limit int64) int64 {
+	limit = min(limit, l.end.Load())
+	if offset >= limit {
+		return 0
+	}
+	list := *l.segments.Load()
+	var n int64
+	for i := max(floor(list, offset), 0); i < len(list) && list[i].base < limit; i++ {
+		next := l.end.Load()
+		if i+1 < len(list) {
+			next = list[i+1].base
+		}
+		n += list[i].bytesBetween(offset, limit, next)
+	}
+	return max(n, 1)
+}
+
+// bytesBetween estimates the bytes from an offset to a limit in one segment that ends at next.
+func (s *segment) bytesBetween(offset, limit, next int64) int64 {
+	size := s.size.Load()
+	from, to := int64(0), size
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	position := func(offset int64) int64 {
+		if s.loaded {
+			return s.idx.lookup(offset - s.base)
+		}
+		return size * (offset - s.base) / max(next-s.base, 1)
+	}
+	if offset > s.base {
+		from = position(offset)
+	}
+	if limit < next {
+		to = position(limit)
+	}
+	return max(to-from, 0)
+}

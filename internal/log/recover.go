@@ -1,0 +1,412 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sort"
+
+	"gregor/internal/record"
+)
+
+// recover brings a loaded log into service. After a clean shutdown only the last segment's end is looked at. After a
+// crash every segment from the one with the recovery point on is walked: its indexes are made anew, producers and leader
+// epochs are brought up to date, and checksums are checked from the recovery point on.
+//
+// A batch that is damaged at the end of the log, at or past the recovery point, is a torn tail: it was never known to be
+// on disk, and is cut off. A damaged batch that had been flushed, or that has an intact batch behind it, is not the
+// trace of a crash; the log is refused with ErrCorrupt, and nothing is changed.
+func (l *Log) recover(list []*segment) error {
+	if n := len(list); n > 0 {
+		l.segments.Store(&list)
+	}
+	if len(list) == 0 {
+		return l.startEmpty(l.o.LogStartOffset)
+	}
+	l.start.Store(max(l.o.LogStartOffset, list[0].base))
+
+	clean := l.o.CleanShutdown
+	if clean {
+		next, err := l.findEnd(list[len(list)-1])
+		if isBadBatch(err) {
+			l.slog.Warn("the log does not end as a clean shutdown leaves it, it is recovered", "dir", l.dir, "err", err)
+			clean = false
+		} else if err != nil {
+			return err
+		}
+		l.next = next
+	}
+	var err error
+	if clean {
+		err = l.loadClean(list)
+	} else {
+		list, err = l.recoverSegments(list)
+	}
+	if err != nil {
+		return err
+	}
+	if l.next < l.o.LogStartOffset {
+		// The segments were removed by hand.
+		l.slog.Warn("the log ends before its start, it is emptied", "dir", l.dir, "end", l.next, "log_start", l.o.LogStartOffset)
+		if err := l.dropSegments(list); err != nil {
+			return err
+		}
+		return l.startEmpty(l.o.LogStartOffset)
+	}
+	return l.enterService(list, clean)
+}
+
+// startEmpty begins a log without records.
+func (l *Log) startEmpty(offset int64) error {
+	s, err := createSegment(l.fs, l.dir, offset, l.config.Load(), l.now())
+	if err != nil {
+		return err
+	}
+	s.jitterMs = jitter(l.config.Load())
+	l.segments.Store(&[]*segment{s})
+	l.producers.reset(offset)
+	if err := l.removeSnapshots(func(int64) bool { return true }); err != nil {
+		return err
+	}
+	if err := l.epochs.store(nil); err != nil {
+		return err
+	}
+	l.next = offset
+	l.start.Store(offset)
+	l.highWatermark.Store(offset)
+	l.end.Store(offset)
+	l.flush.point.Store(offset)
+	return l.fs.SyncDir(l.dir)
+}
+
+// findEnd walks from the last index entry of a segment to its end. Error: one that isBadBatch tells.
+func (l *Log) findEnd(s *segment) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return 0, err
+	}
+	f, err := s.acquireLocked()
+	if err != nil {
+		return 0, err
+	}
+	defer f.release()
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	pos, next, size := int64(0), s.base, s.size.Load()
+	if n := len(s.idx.entries); n > 0 {
+		pos = int64(s.idx.entries[n-1].position)
+	}
+	indexed := pos
+	for pos < size {
+		b, bytes, err := w.header(pos, size)
+		if err != nil {
+			return 0, err
+		}
+		if b.BaseOffset() < next || !s.fits(b.LastOffset()) {
+			return 0, corrupt(s.path(logSuffix), "position %d: offset %d after offset %d", pos, b.BaseOffset(), next-1)
+		}
+		next = b.NextOffset()
+		if pos == 0 {
+			s.firstTs = b.MaxTimestamp()
+		}
+		pos += bytes
+	}
+	s.sinceIndex = int(size - indexed)
+	if s.firstTs < 0 && size > 0 {
+		if b, _, err := w.header(0, size); err == nil {
+			s.firstTs = b.MaxTimestamp()
+		}
+	}
+	return next, nil
+}
+
+// loadClean takes the producers from the snapshot that the shutdown left, or the last one before.
+func (l *Log) loadClean(list []*segment) error {
+	if len(l.snapshots) == 0 {
+		// Closed without any: there were none to keep.
+		l.producers.reset(l.next)
+		return nil
+	}
+	from, err := l.restoreSnapshot(l.next)
+	if err != nil {
+		return err
+	}
+	return l.replayProducers(from, l.next)
+}
+
+// recoverSegments walks the segments from the recovery point on.
+func (l *Log) recoverSegments(list []*segment) ([]*segment, error) {
+	first := max(floor(list, l.o.RecoveryPoint), 0)
+	// The producers' state at the start of the walk: from a snapshot there or before.
+	from, err := l.restoreSnapshot(list[first].base)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.replayProducers(from, list[first].base); err != nil {
+		return nil, err
+	}
+	base := list[first].base
+	if err := l.removeSnapshots(func(offset int64) bool { return offset > base }); err != nil {
+		return nil, err
+	}
+	l.next = base
+	for i := first; i < len(list); i++ {
+		s := list[i]
+		r := recovery{l: l, s: s, next: l.next, later: list[i+1:]}
+		if err := r.run(); err != nil {
+			return nil, err
+		}
+		l.next = r.next
+		if r.cut == 0 && i < len(list)-1 {
+			continue
+		}
+		if r.cut > 0 && i < len(list)-1 {
+			l.slog.Warn("empty segments behind a torn tail are removed", "dir", l.dir, "segments", len(list)-1-i)
+			later := slices.Clone(list[i+1:])
+			slices.Reverse(later)
+			list = list[:i+1]
+			l.segments.Store(&list)
+			if err := l.dropSegments(later); err != nil {
+				return nil, err
+			}
+		}
+		break
+	}
+	return list, nil
+}
+
+// recovery walks one segment.
+type recovery struct {
+	l     *Log
+	s     *segment
+	next  int64 // the offset that the next batch has at least
+	later []*segment
+	cut   int64 // bytes cut off
+	txns  []AbortedTxn
+}
+
+func (r *recovery) run() error {
+	l, s := r.l, r.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := s.acquireLocked()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	r.next = max(r.next, s.base)
+	if r.next > s.base {
+		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d", s.base, r.next-1)
+	}
+	s.idx, s.tidx, s.maxTs, s.sinceIndex, s.firstTs = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0, -1
+	epochs := l.epochs.entries()
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	pos, size := int64(0), s.size.Load()
+	for pos < size {
+		b, bytes, err := r.read(&w, pos, size)
+		if err != nil {
+			if !isBadBatch(err) {
+				return err
+			}
+			if err := r.tornTail(f, pos, size, err); err != nil {
+				return err
+			}
+			break
+		}
+		if err := r.apply(b); err != nil {
+			return err
+		}
+		if e := b.LeaderEpoch(); e >= 0 && (len(epochs) == 0 || e > epochs[len(epochs)-1].epoch) {
+			epochs = withEpoch(epochs, e, b.BaseOffset())
+		}
+		s.noteLocked(b, int(bytes), pos, l.config.Load().IndexIntervalBytes)
+		if pos == 0 {
+			s.firstTs = b.MaxTimestamp()
+		}
+		r.next = b.NextOffset()
+		pos += bytes
+	}
+	if err := l.epochs.store(epochs); err != nil {
+		return err
+	}
+	if r.cut > 0 {
+		if err := f.Truncate(pos); err != nil {
+			return err
+		}
+	}
+	return r.save(pos)
+}
+
+// read gives the batch at a position, or only its header if it was flushed and has no marker.
+func (r *recovery) read(w *walker, pos, size int64) (record.Batch, int64, error) {
+	b, bytes, err := w.header(pos, size)
+	if err != nil {
+		return nil, 0, err
+	}
+	if b.BaseOffset() < r.next || b.LastOffsetDelta() < 0 || !r.s.fits(b.LastOffset()) {
+		return nil, 0, fmt.Errorf("%w: offsets %d to %d at position %d after offset %d", ErrCorrupt, b.BaseOffset(), b.LastOffset(), pos, r.next-1)
+	}
+	if b.NextOffset() <= r.l.o.RecoveryPoint && !b.IsControl() {
+		return b, bytes, nil
+	}
+	if b, err = w.batch(pos, size); err != nil {
+		return nil, 0, err
+	}
+	return b, bytes, b.CheckCRC()
+}
+
+func (r *recovery) apply(b record.Batch) error {
+	return r.l.producers.replay(b, func(txn completedTxn, lso int64) error {
+		r.txns = append(r.txns, AbortedTxn{ProducerID: txn.producerID, FirstOffset: txn.firstOffset, LastOffset: txn.lastOffset, LastStableOffset: lso})
+		return nil
+	})
+}
+
+// tornTail decides what a damaged batch is: a tail to be cut, or damage to report.
+func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
+	path := r.s.path(logSuffix)
+	advice := "; the replica stays offline: delete the partition's directory to have it copied from another replica, or cut the file there to give up the rest"
+	if r.next < r.l.o.RecoveryPoint {
+		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, advice)
+	}
+	if at, offset, found := findBatch(f, pos+1, size, r.next, r.s); found {
+		return corrupt(path, "position %d, offset %d: %v; intact records follow from offset %d at position %d, so this is no torn tail%s",
+			pos, r.next, cause, offset, at, advice)
+	}
+	for _, s := range r.later {
+		if s.size.Load() > 0 && !r.blank(s) {
+			return corrupt(path, "position %d, offset %d: %v; a later segment %s holds records, so this is no torn tail%s",
+				pos, r.next, cause, s.path(logSuffix), advice)
+		}
+	}
+	r.cut = size - pos
+	r.l.slog.Warn("torn tail cut after a crash", "file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "cause", cause)
+	return nil
+}
+
+// blank tells whether a segment has no intact batch.
+func (r *recovery) blank(s *segment) bool {
+	f, err := s.acquire()
+	if err != nil {
+		return false
+	}
+	defer f.release()
+	_, _, found := findBatch(f, 0, s.size.Load(), r.next, s)
+	return !found
+}
+
+// findBatch looks for an intact batch anywhere from a position on.
+func findBatch(f io.ReaderAt, from, size, minOffset int64, s *segment) (at, offset int64, found bool) {
+	const step = 1 << 20
+	buf := make([]byte, step+record.HeaderSize)
+	for ; from < size; from += step {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-from)], from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, 0, false
+		}
+		for i := 0; i+record.HeaderSize <= n && i < step; i++ {
+			if buf[i+16] != record.Magic {
+				continue
+			}
+			offset := int64(binary.BigEndian.Uint64(buf[i:]))
+			length := int64(int32(binary.BigEndian.Uint32(buf[i+8:]))) + record.LogOverhead
+			if offset < minOffset || offset-s.base > math.MaxInt32 || length < record.HeaderSize || from+int64(i)+length > size {
+				continue
+			}
+			b := make([]byte, length)
+			if n, _ := f.ReadAt(b, from+int64(i)); int64(n) == length && record.Batch(b).CheckCRC() == nil {
+				return from + int64(i), offset, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// save writes what the walk found: the indexes of the segment, and a snapshot at its start. s.mu is held.
+func (r *recovery) save(size int64) error {
+	l, s := r.l, r.s
+	s.written = size
+	s.size.Store(size)
+	s.loaded, s.dirtyIndex = true, true
+	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
+	if err := s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false); err != nil {
+		return err
+	}
+	path := s.path(txnIndexSuffix)
+	s.txn = txnIndex{list: r.txns, loaded: true, dirty: len(r.txns) > 0}
+	if len(r.txns) == 0 {
+		if err := removeFile(l.fs, path); err != nil {
+			return err
+		}
+	} else {
+		var b []byte
+		for _, t := range r.txns {
+			b = t.AppendTo(b)
+		}
+		if err := writeFile(l.fs, path, b, false); err != nil {
+			return err
+		}
+	}
+	if len(r.later) == 0 || r.cut > 0 {
+		return nil
+	}
+	return l.takeSnapshot(r.later[0].base)
+}
+
+// enterService makes the last segment the active one and publishes the offsets.
+func (l *Log) enterService(list []*segment, clean bool) error {
+	point := min(l.o.RecoveryPoint, l.next)
+	if clean {
+		point = l.next
+	}
+	active := list[len(list)-1]
+	for i, s := range list {
+		s.flushed = i < len(list)-1 && list[i+1].base <= point
+	}
+	active.mu.Lock()
+	err := active.load()
+	if err == nil {
+		err = active.allocateIndexes(l.config.Load())
+	}
+	active.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	active.jitterMs = jitter(l.config.Load())
+
+	if err := l.epochs.truncateFromEnd(l.next); err != nil {
+		return err
+	}
+	start := min(l.start.Load(), l.next)
+	l.start.Store(start)
+	if err := l.epochs.truncateFromStart(start); err != nil {
+		return err
+	}
+	if err := l.dropStraySnapshots(list); err != nil {
+		return err
+	}
+	l.segments.Store(&list)
+	l.highWatermark.Store(min(max(l.o.HighWatermark, start), l.next))
+	l.end.Store(l.next)
+	l.flush.point.Store(max(point, start))
+	l.flush.dirty.Store(true)
+	l.flush.lastMs.Store(l.now().UnixMilli())
+	l.producers.end = l.next
+	l.producers.replicated(l.highWatermark.Load())
+	l.publishTxns()
+	return nil
+}
+
+// dropStraySnapshots removes the snapshots that belong to no segment, except the last.
+func (l *Log) dropStraySnapshots(list []*segment) error {
+	return l.removeSnapshots(func(offset int64) bool {
+		i := sort.Search(len(list), func(i int) bool { return list[i].base >= offset })
+		belongs := i < len(list) && list[i].base == offset
+		return !belongs && offset != l.next
+	})
+}

@@ -1,0 +1,434 @@
+package log
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gregor/internal/log/vfs"
+	"gregor/internal/record"
+)
+
+// errGone: the segment was deleted; the reader has to look at the list of segments again.
+var errGone = errors.New("segment deleted")
+
+// segment is one .log file with its indexes: the batches from base on, up to the next segment.
+//
+// Only the last segment of a log is appended to, under the log's mutex. Readers use size, the published bytes, which
+// grows after the bytes are in the file; so they need no lock for the file's content. The indexes and the open file
+// are behind mu, held for a search in memory, or for reading an index file or opening the segment file the first time.
+type segment struct {
+	fs   vfs.FS
+	dir  string
+	base int64
+
+	size    atomic.Int64 // published: readers may read below it
+	written int64        // in the file; the log's mutex guards it
+
+	mu         sync.Mutex
+	file       *segmentFile // nil while not open
+	gone       bool
+	used       bool // since the last sweep
+	loaded     bool // idx, tidx and maxTs are those of the file
+	dirtyIndex bool // index entries or sizes not on disk durably
+	idx        offsetIndex
+	tidx       timeIndex
+	txn        txnIndex
+	maxTs      timeEntry // the largest timestamp and the last offset of its batch; timestamp -1 if none
+
+	// For the active segment, under the log's mutex.
+	createdMs  int64
+	firstTs    int64 // largest timestamp of the first append; -1 if none
+	sinceIndex int   // bytes appended since the last index entry
+	jitterMs   int64
+	flushed    bool // sealed and on disk durably, indexes too
+}
+
+// segmentFile is an open segment file, kept open by the segment and by each slice of it.
+type segmentFile struct {
+	vfs.File
+	refs atomic.Int32
+}
+
+func (f *segmentFile) release() {
+	if f.refs.Add(-1) == 0 {
+		f.Close()
+	}
+}
+
+func newSegment(fsys vfs.FS, dir string, base int64) *segment {
+	return &segment{fs: fsys, dir: dir, base: base, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
+}
+
+func (s *segment) path(suffix string) string { return segmentPath(s.dir, s.base, suffix) }
+
+// acquire opens the file if need be and takes a reference.
+func (s *segment) acquire() (*segmentFile, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acquireLocked()
+}
+
+func (s *segment) acquireLocked() (*segmentFile, error) {
+	if s.gone {
+		return nil, errGone
+	}
+	s.used = true
+	if s.file == nil {
+		f, err := s.fs.OpenWrite(s.path(logSuffix))
+		if err != nil {
+			return nil, err
+		}
+		s.file = &segmentFile{File: f}
+		s.file.refs.Store(1)
+	}
+	s.file.refs.Add(1)
+	return s.file, nil
+}
+
+// retire makes the segment unusable for new readers; those that have the file keep it.
+func (s *segment) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	s.closeFile()
+	s.idx, s.tidx = offsetIndex{}, timeIndex{}
+}
+
+func (s *segment) closeFile() {
+	if s.file != nil {
+		s.file.release()
+		s.file = nil
+	}
+}
+
+// sweep frees what a sealed segment holds in memory and its descriptor if nobody used it since the last sweep.
+func (s *segment) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used || s.dirtyIndex {
+		s.used = false
+		return
+	}
+	s.closeFile()
+	if s.loaded {
+		s.loaded, s.idx, s.tidx = false, offsetIndex{}, timeIndex{}
+	}
+	if !s.txn.dirty {
+		s.txn = txnIndex{}
+	}
+}
+
+// createSegment makes the files of an active segment.
+func createSegment(fsys vfs.FS, dir string, base int64, cfg *Config, now time.Time) (*segment, error) {
+	s := newSegment(fsys, dir, base)
+	f, err := fsys.Create(s.path(logSuffix))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Preallocate {
+		if err := f.Truncate(int64(cfg.SegmentBytes)); err != nil {
+			f.Close()
+			return nil, errors.Join(err, removeFile(fsys, s.path(logSuffix)))
+		}
+	}
+	s.file = &segmentFile{File: f}
+	s.file.refs.Store(1)
+	s.loaded, s.txn.loaded, s.used = true, true, true
+	s.createdMs = now.UnixMilli()
+	// A crash can leave a transaction index without its segment.
+	err = removeFile(fsys, s.path(txnIndexSuffix))
+	if err == nil {
+		err = s.allocateIndexes(cfg)
+	}
+	if err != nil {
+		s.retire()
+		for _, suffix := range [...]string{logSuffix, indexSuffix, timeIndexSuffix} {
+			removeFile(fsys, s.path(suffix))
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// allocateIndexes writes the index files of an active segment in full size.
+func (s *segment) allocateIndexes(cfg *Config) error {
+	s.idx.written, s.tidx.written = 0, 0
+	size := int64(cfg.SegmentIndexBytes)
+	return s.writeIndexes(max(size/offsetEntrySize, int64(len(s.idx.entries)))*offsetEntrySize,
+		max(size/timeEntrySize, int64(len(s.tidx.entries)))*timeEntrySize, false)
+}
+
+// writeIndexes writes the entries that the files lack; a size of -1 leaves the file's size alone.
+func (s *segment) writeIndexes(indexSize, timeIndexSize int64, sync bool) error {
+	write := func(suffix string, b []byte, at, size int64) error {
+		if len(b) == 0 && size < 0 && !sync {
+			return nil
+		}
+		return updateFile(s.fs, s.path(suffix), func(f vfs.File) error {
+			if len(b) > 0 {
+				if _, err := f.WriteAt(b, at); err != nil {
+					return err
+				}
+			}
+			if size >= 0 {
+				// What an older file held behind the entries must not show through.
+				end := at + int64(len(b))
+				if err := f.Truncate(end); err != nil {
+					return err
+				}
+				if size > end {
+					if err := f.Truncate(size); err != nil {
+						return err
+					}
+				}
+			}
+			if sync {
+				return f.Sync()
+			}
+			return nil
+		})
+	}
+	if err := write(indexSuffix, s.idx.encode(nil, s.idx.written), int64(s.idx.written)*offsetEntrySize, indexSize); err != nil {
+		return err
+	}
+	s.idx.written = len(s.idx.entries)
+	if err := write(timeIndexSuffix, s.tidx.encode(nil, s.tidx.written), int64(s.tidx.written)*timeEntrySize, timeIndexSize); err != nil {
+		return err
+	}
+	s.tidx.written = len(s.tidx.entries)
+	return nil
+}
+
+// saveIndexes brings the files of an active segment up to date, without syncing them: they would be rebuilt.
+func (s *segment) saveIndexes() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.loaded {
+		return nil
+	}
+	return s.writeIndexes(-1, -1, false)
+}
+
+// seal ends the appends: the largest timestamp goes into the time index and both files are cut to their entries. They
+// are durable after sync.
+func (s *segment) seal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.loaded {
+		return nil
+	}
+	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
+	s.dirtyIndex = true
+	return s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false)
+}
+
+// sync makes the bytes, and of a sealed segment the indexes, durable.
+func (s *segment) sync(sealed bool) error {
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	if err := f.Sync(); err != nil || !sealed {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, suffix := range [...]string{indexSuffix, timeIndexSuffix} {
+		if s.dirtyIndex {
+			if err := syncFile(s.fs, s.path(suffix)); err != nil {
+				return err
+			}
+		}
+	}
+	s.dirtyIndex = false
+	return s.txn.sync(s.fs, s.path(txnIndexSuffix))
+}
+
+// note remembers a batch that was written at a position: the largest timestamp, and an index entry if the last one is
+// at least interval bytes back.
+func (s *segment) note(b record.Batch, size int, position int64, interval int) {
+	s.mu.Lock()
+	s.noteLocked(b, size, position, interval)
+	s.mu.Unlock()
+}
+
+func (s *segment) noteLocked(b record.Batch, size int, position int64, interval int) {
+	last := int32(b.LastOffset() - s.base)
+	if ts := b.MaxTimestamp(); ts > s.maxTs.timestampMs {
+		s.maxTs = timeEntry{ts, last}
+	}
+	if s.sinceIndex > interval {
+		s.idx.add(last, int32(position))
+		s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
+		s.sinceIndex = 0
+	}
+	s.sinceIndex += size
+}
+
+// fits tells whether an offset can be kept relative to the base.
+func (s *segment) fits(offset int64) bool {
+	return offset-s.base >= 0 && offset-s.base <= math.MaxInt32
+}
+
+// largestTimestamp is the largest timestamp in the segment; -1 if there is none.
+func (s *segment) largestTimestamp() (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return 0, err
+	}
+	return s.maxTs.timestampMs, nil
+}
+
+// load reads the index files of a sealed segment; if they do not fit the segment they are built again.
+func (s *segment) load() error {
+	if s.gone {
+		return errGone
+	}
+	s.used = true
+	if s.loaded {
+		return nil
+	}
+	err := s.loadIndexes()
+	if errors.Is(err, ErrCorrupt) || isNotExist(err) {
+		err = s.rebuild()
+	}
+	if err != nil {
+		return err
+	}
+	s.loaded = true
+	return nil
+}
+
+func (s *segment) loadIndexes() error {
+	b, err := readFile(s.fs, s.path(indexSuffix))
+	if err != nil {
+		return err
+	}
+	if s.idx, err = decodeOffsetIndex(s.path(indexSuffix), b, s.size.Load()); err != nil {
+		return err
+	}
+	if b, err = readFile(s.fs, s.path(timeIndexSuffix)); err != nil {
+		return err
+	}
+	if s.tidx, err = decodeTimeIndex(s.path(timeIndexSuffix), b); err != nil {
+		return err
+	}
+	if len(s.tidx.entries) == 0 && s.size.Load() > 0 {
+		// Only a segment without any timestamp has none.
+		return corrupt(s.path(timeIndexSuffix), "the time index is empty")
+	}
+	s.maxTs = s.tidx.last()
+	return nil
+}
+
+// rebuild makes the indexes of a sealed segment from its batches and writes them. Error: ErrCorrupt if the segment
+// itself is damaged.
+func (s *segment) rebuild() error {
+	f, err := s.acquireLocked()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	s.idx, s.tidx, s.maxTs, s.sinceIndex = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	limit := s.size.Load()
+	for pos := int64(0); pos < limit; {
+		b, err := w.batch(pos, limit)
+		if err == nil {
+			err = b.CheckCRC()
+		}
+		if err != nil {
+			return corrupt(s.path(logSuffix), "while the index was built again: position %d: %v", pos, err)
+		}
+		s.noteLocked(b, len(b), pos, DefaultConfig().IndexIntervalBytes)
+		pos += int64(len(b))
+	}
+	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
+	return s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, true)
+}
+
+// truncate cuts the file at a position that starts the batch which holds an offset, and the indexes with it. It makes
+// the segment the active one. The log's mutex is held.
+func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) error {
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return err
+	}
+	s.size.Store(min(s.size.Load(), position))
+	if err := f.Truncate(position); err != nil {
+		return err
+	}
+	s.written, s.flushed = position, false
+	s.idx.truncateTo(offset - s.base)
+	s.tidx.truncateTo(offset - s.base)
+	if err := s.txn.truncateTo(s.fs, s.path(txnIndexSuffix), s.base, offset); err != nil {
+		return err
+	}
+	if position == 0 {
+		s.createdMs, s.firstTs = now.UnixMilli(), -1
+	}
+	s.sinceIndex = 0
+	if err := s.findMaxTimestamp(f, position); err != nil {
+		return err
+	}
+	return s.allocateIndexes(cfg)
+}
+
+// findMaxTimestamp looks behind the last time index entry for a larger timestamp.
+func (s *segment) findMaxTimestamp(f *segmentFile, limit int64) error {
+	s.maxTs = s.tidx.last()
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	for pos := s.idx.lookup(int64(max(s.maxTs.offset, 0))); pos < limit; {
+		b, size, err := w.header(pos, limit)
+		if err != nil {
+			return err
+		}
+		if b.MaxTimestamp() > s.maxTs.timestampMs {
+			s.maxTs = timeEntry{b.MaxTimestamp(), int32(b.LastOffset() - s.base)}
+		}
+		pos += size
+	}
+	return nil
+}
+
+// markDeleted renames the files so that they are not taken for part of the log, and gives what removes them later.
+func (s *segment) markDeleted() (remove func(), err error) {
+	s.retire()
+	var paths []string
+	for _, suffix := range [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+		path := s.path(suffix)
+		if err := s.fs.Rename(path, path+deletedSuffix); err != nil {
+			if isNotExist(err) {
+				continue
+			}
+			return nil, err
+		}
+		paths = append(paths, path+deletedSuffix)
+	}
+	return func() {
+		for _, path := range paths {
+			removeFile(s.fs, path)
+		}
+	}, nil
+}
+
+// markDeletedNow removes the files of a segment that nobody has seen.
+func (s *segment) markDeletedNow() {
+	s.retire()
+	for _, suffix := range [...]string{logSuffix, indexSuffix, timeIndexSuffix, txnIndexSuffix} {
+		removeFile(s.fs, s.path(suffix))
+	}
+}

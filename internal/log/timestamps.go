@@ -1,0 +1,170 @@
+package log
+
+import (
+	"errors"
+
+	"gregor/internal/record"
+)
+
+// timestampOffset is where a search by time ended; -1 in all fields if nothing was found.
+type timestampOffset struct {
+	offset, timestampMs int64
+	epoch               int32
+}
+
+var notFound = timestampOffset{-1, -1, -1}
+
+// OffsetForTimestamp finds the first record, at or above the log start, whose timestamp is at or after ts (ms); offset
+// -1 if there is none.
+func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch int32, err error) {
+	found, err := l.search(func(list []*segment) (timestampOffset, error) {
+		start := l.start.Load()
+		for i, s := range list {
+			if i+1 < len(list) && list[i+1].base <= start {
+				continue
+			}
+			largest, err := s.largestTimestamp()
+			if err != nil {
+				return notFound, err
+			}
+			if largest < ts {
+				continue
+			}
+			found, err := s.firstAtOrAfter(ts, start, l.end.Load())
+			if err != nil || found.offset >= 0 {
+				return found, err
+			}
+		}
+		return notFound, nil
+	})
+	return found.offset, found.timestampMs, found.epoch, err
+}
+
+// MaxTimestampOffset finds the first record with the largest timestamp (KIP-734); offset -1 if the log is empty.
+func (l *Log) MaxTimestampOffset() (offset, timestamp int64, leaderEpoch int32, err error) {
+	found, err := l.search(func(list []*segment) (timestampOffset, error) {
+		var best *segment
+		largest := int64(-1)
+		for _, s := range list {
+			ts, err := s.largestTimestamp()
+			if err != nil {
+				return notFound, err
+			}
+			if ts > largest {
+				best, largest = s, ts
+			}
+		}
+		if best == nil {
+			return notFound, nil
+		}
+		return best.firstAtOrAfter(largest, l.start.Load(), l.end.Load())
+	})
+	return found.offset, found.timestampMs, found.epoch, err
+}
+
+// search runs a search over the segments, again if retention takes one of them meanwhile.
+func (l *Log) search(do func(list []*segment) (timestampOffset, error)) (timestampOffset, error) {
+	for {
+		found, err := do(*l.segments.Load())
+		switch {
+		case err == nil:
+			return found, nil
+		case errors.Is(err, errGone):
+			if err := l.gone(); err != nil {
+				return notFound, err
+			}
+		case isDiskFailure(err):
+			l.Fail(err)
+			return notFound, l.Err()
+		default:
+			return notFound, err
+		}
+	}
+}
+
+// firstAtOrAfter finds the first record from an offset on with a timestamp at or after ts, below end.
+func (s *segment) firstAtOrAfter(ts, from, end int64) (timestampOffset, error) {
+	s.mu.Lock()
+	if err := s.load(); err != nil {
+		s.mu.Unlock()
+		return notFound, err
+	}
+	size := s.size.Load()
+	// The entry says: up to this offset nothing is later than its timestamp. So the search may start there if that
+	// timestamp is below ts.
+	near := max(int64(s.tidx.lookup(ts-1)), from-s.base)
+	position := s.idx.lookup(near)
+	f, err := s.acquireLocked()
+	s.mu.Unlock()
+	if err != nil {
+		return notFound, err
+	}
+	defer f.release()
+	w := newWalker(f, lookChunk)
+	defer w.close()
+	for position < size {
+		b, bytes, err := w.header(position, size)
+		if err != nil {
+			return notFound, corruptBatch(s, err)
+		}
+		if b.BaseOffset() >= end {
+			break
+		}
+		if b.MaxTimestamp() >= ts && b.LastOffset() >= from {
+			if b, err = w.batch(position, size); err != nil {
+				return notFound, corruptBatch(s, err)
+			}
+			if found, err := firstInBatch(b, ts, from); err != nil || found.offset >= 0 {
+				return found, err
+			}
+		}
+		position += bytes
+	}
+	return notFound, nil
+}
+
+func corruptBatch(s *segment, err error) error {
+	if isBadBatch(err) {
+		return corrupt(s.path(logSuffix), "%v", err)
+	}
+	return err
+}
+
+func firstInBatch(b record.Batch, ts, from int64) (timestampOffset, error) {
+	if b.HasLogAppendTime() {
+		return timestampOffset{max(b.BaseOffset(), from), b.MaxTimestamp(), b.LeaderEpoch()}, nil
+	}
+	for r, err := range b.Records() {
+		if err != nil {
+			return notFound, err
+		}
+		if r.Timestamp >= ts && r.Offset >= from {
+			return timestampOffset{r.Offset, r.Timestamp, b.LeaderEpoch()}, nil
+		}
+	}
+	return notFound, nil
+}
+
+// AbortedTxns lists the aborted transactions that a consumer of committed records needs to know of when it reads
+// the offsets from to to (exclusive).
+func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
+	list := *l.segments.Load()
+	var txns []AbortedTxn
+	for i := max(floor(list, from), 0); i < len(list); i++ {
+		s := list[i]
+		s.mu.Lock()
+		err := s.txn.load(s.fs, s.path(txnIndexSuffix), s.base)
+		done := false
+		if err == nil {
+			txns, done = s.txn.overlapping(txns, from, to)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			break
+		}
+	}
+	return txns, nil
+}

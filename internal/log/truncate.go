@@ -1,0 +1,286 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"gregor/internal/record"
+)
+
+// TruncateTo cuts the log so that it ends at an offset, as a follower does that has records which the leader has not.
+// It does nothing if the log ends there or before. An offset inside a batch cuts the whole batch.
+func (l *Log) TruncateTo(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset < 0 {
+		return fmt.Errorf("%w: cannot truncate %s to %d", ErrOffsetOutOfRange, l.dir, offset)
+	}
+	if offset >= l.next {
+		return nil
+	}
+	list := *l.segments.Load()
+	if offset < list[0].base {
+		return l.restartAt(offset)
+	}
+	return l.truncateFailed(l.truncate(list, offset))
+}
+
+func (l *Log) truncate(list []*segment, offset int64) error {
+	i := floor(list, offset)
+	s := list[i]
+	position, end, err := s.positionOf(offset)
+	if err != nil {
+		return err
+	}
+	l.lowerEnd(end)
+	l.setSegments(list[:i+1])
+	// The last first: a crash must not leave a hole.
+	later := slices.Clone(list[i+1:])
+	slices.Reverse(later)
+	if err := l.dropSegments(later); err != nil {
+		return err
+	}
+	if err := s.truncate(position, end, l.config.Load(), l.now()); err != nil {
+		return err
+	}
+	if err := l.epochs.truncateFromEnd(end); err != nil {
+		return err
+	}
+	if err := l.reloadProducers(end); err != nil {
+		return err
+	}
+	l.flush.dirty.Store(true)
+	return nil
+}
+
+// lowerEnd takes everything that points behind an offset back to it. mu is held.
+func (l *Log) lowerEnd(end int64) {
+	l.truncations++
+	l.next = end
+	l.end.Store(min(l.end.Load(), end))
+	l.flush.truncated(end)
+	for {
+		hw := l.highWatermark.Load()
+		if hw <= end || l.highWatermark.CompareAndSwap(hw, end) {
+			break
+		}
+	}
+}
+
+// positionOf finds the batch that holds an offset, or the first after it: its position, and the offset where the log
+// ends if it is cut there.
+func (s *segment) positionOf(offset int64) (position, end int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return 0, 0, err
+	}
+	f, err := s.acquireLocked()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.release()
+	w := newWalker(f, lookChunk)
+	defer w.close()
+	limit := max(s.written, s.size.Load())
+	for position = s.idx.lookup(offset - s.base); position < limit; {
+		var b record.Batch
+		var bytes int64
+		if b, bytes, err = w.header(position, limit); err != nil {
+			return 0, 0, corruptBatch(s, err)
+		}
+		if b.LastOffset() >= offset {
+			return position, min(offset, b.BaseOffset()), nil
+		}
+		position += bytes
+	}
+	return position, offset, nil
+}
+
+// TruncateFullyAndStartAt empties the log and lets it go on at an offset, as a follower does whose end lies before the
+// leader's start.
+func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	if offset < 0 {
+		return fmt.Errorf("%w: cannot start %s at %d", ErrOffsetOutOfRange, l.dir, offset)
+	}
+	return l.restartAt(offset)
+}
+
+// restartAt replaces all segments by an empty one. mu is held.
+func (l *Log) restartAt(offset int64) error {
+	list := *l.segments.Load()
+	l.lowerEnd(min(offset, l.next))
+	if err := l.dropSegments(list); err != nil {
+		return l.truncateFailed(err)
+	}
+	s, err := createSegment(l.fs, l.dir, offset, l.config.Load(), l.now())
+	if err != nil {
+		return l.truncateFailed(err)
+	}
+	s.jitterMs = jitter(l.config.Load())
+	l.setSegments([]*segment{s})
+	err = errors.Join(l.epochs.store(nil), l.removeSnapshots(func(int64) bool { return true }))
+	l.producers.reset(offset)
+	l.publishTxns()
+	l.next = offset
+	l.truncations++
+	l.start.Store(offset)
+	l.highWatermark.Store(offset)
+	l.end.Store(offset)
+	l.flush.dirty.Store(true)
+	if err == nil {
+		err = l.fs.SyncDir(l.dir)
+	}
+	l.flush.point.Store(offset)
+	return l.truncateFailed(err)
+}
+
+// truncateFailed takes the log out of service after an error in the middle of a truncation: what is in memory and what
+// is on disk no longer agree. mu is held.
+func (l *Log) truncateFailed(err error) error {
+	if err == nil {
+		return nil
+	}
+	l.slog.Error("truncation failed, the log goes offline", "dir", l.dir, "err", err)
+	l.Fail(err)
+	return l.Err()
+}
+
+// dropSegments deletes the files of segments: renamed now, in the given order, and removed after file.delete.delay.ms.
+func (l *Log) dropSegments(list []*segment) error {
+	if len(list) == 0 {
+		return nil
+	}
+	removes := make([]func(), 0, len(list))
+	for _, s := range list {
+		remove, err := s.markDeleted()
+		if err != nil {
+			return err
+		}
+		removes = append(removes, remove)
+	}
+	l.flush.dirty.Store(true)
+	l.later(func() {
+		for _, remove := range removes {
+			remove()
+		}
+	})
+	return nil
+}
+
+// reloadProducers brings the producers' state back to an end that lies before it: from the last snapshot and the
+// batches behind it. mu is held.
+func (l *Log) reloadProducers(end int64) error {
+	if err := l.removeSnapshots(func(offset int64) bool { return offset > end }); err != nil {
+		return err
+	}
+	from, err := l.restoreSnapshot(end)
+	if err != nil {
+		return err
+	}
+	if err := l.replayProducers(from, end); err != nil {
+		return err
+	}
+	l.producers.replicated(l.highWatermark.Load())
+	l.publishTxns()
+	return nil
+}
+
+// removeSnapshots deletes the snapshot files that which names.
+func (l *Log) removeSnapshots(which func(offset int64) bool) error {
+	for _, offset := range l.snapshots {
+		if which(offset) {
+			if err := removeFile(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
+				return err
+			}
+			l.flush.dirty.Store(true)
+		}
+	}
+	l.snapshots = slices.DeleteFunc(l.snapshots, which)
+	l.unsyncedSnapshots = slices.DeleteFunc(slices.Clone(l.unsyncedSnapshots), which)
+	return nil
+}
+
+// restoreSnapshot loads the last snapshot at or below an offset, and removes those that are damaged. It returns the
+// offset that the state stands for: the log start if there is none.
+func (l *Log) restoreSnapshot(end int64) (int64, error) {
+	expired := l.now().UnixMilli() - l.o.ProducerExpirationMs
+	for {
+		i := sort.Search(len(l.snapshots), func(i int) bool { return l.snapshots[i] > end }) - 1
+		if i < 0 {
+			from := max(l.start.Load(), (*l.segments.Load())[0].base)
+			l.producers.reset(min(from, end))
+			return min(from, end), nil
+		}
+		offset := l.snapshots[i]
+		path := segmentPath(l.dir, offset, snapshotSuffix)
+		b, err := readFile(l.fs, path)
+		if err != nil {
+			return 0, err
+		}
+		entries, err := decodeSnapshot(path, b)
+		if err == nil {
+			l.producers.restore(entries, offset, expired)
+			return offset, nil
+		}
+		l.slog.Warn("a producer snapshot is damaged and left out", "err", err)
+		if err := l.removeSnapshots(func(o int64) bool { return o == offset }); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// replayProducers applies the batches between two offsets to the producers' state. The transaction indexes are left as
+// they are.
+func (l *Log) replayProducers(from, end int64) error {
+	list := *l.segments.Load()
+	for i := max(floor(list, from), 0); i < len(list) && list[i].base < end && from < end; i++ {
+		if err := l.replaySegment(list[i], from, end); err != nil {
+			return err
+		}
+	}
+	l.producers.end = end
+	return nil
+}
+
+func (l *Log) replaySegment(s *segment, from, end int64) error {
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	w := newWalker(f, walkChunk)
+	defer w.close()
+	limit := max(s.written, s.size.Load())
+	for pos := int64(0); pos < limit; {
+		b, bytes, err := w.header(pos, limit)
+		if err != nil {
+			return corruptBatch(s, err)
+		}
+		if b.BaseOffset() >= end {
+			return nil
+		}
+		if b.HasProducerID() && b.BaseOffset() >= from {
+			if b.IsControl() {
+				if b, err = w.batch(pos, limit); err != nil {
+					return corruptBatch(s, err)
+				}
+			}
+			if err := l.producers.replay(b, func(completedTxn, int64) error { return nil }); err != nil {
+				return corruptBatch(s, err)
+			}
+		}
+		pos += bytes
+	}
+	return nil
+}
