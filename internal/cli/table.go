@@ -9,5 +9,6 @@ func Commands() []Command {
 		consoleConsumerCommand(),
 		consumerGroupsCommand(),
 		dumpLogCommand(),
+		storageCommand(),
 	}
 }

@@ -116,6 +116,7 @@ type Key struct {
 	Update    Update
 	Used      bool      // false: known and accepted, without effect yet
 	Removed   bool      // a key of Kafka 3.9 that 4.x no longer has
+	Own       bool      // a key that Kafka does not have
 	Inherits  []Inherit // for a topic or group key: the broker keys that give its default, the first one set wins
 
 	valid  rule

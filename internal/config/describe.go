@@ -30,13 +30,9 @@ func (l *Live) DescribeBroker() []Entry {
 	v := l.Load()
 	var entries []Entry
 	for _, k := range Keys(ScopeBroker) {
-		if k.Internal || k.dynamicOnly() && v.Source(k.Name) == SourceDefault {
+		_, set := v.source[k.Name]
+		if !set && (k.Internal || k.Removed || k.Own || k.dynamicOnly()) {
 			continue
-		}
-		if k.Removed {
-			if _, set := v.source[k.Name]; !set {
-				continue
-			}
 		}
 		e := k.entry(v)
 		e.ReadOnly = k.Update == ReadOnly

@@ -32,6 +32,7 @@ var tables = sync.OnceValue(func() [4]table {
 	}{
 		{"broker.tsv", ScopeBroker},
 		{"broker-removed.tsv", ScopeBroker},
+		{"broker-own.tsv", ScopeBroker},
 		{"topic.tsv", ScopeTopic},
 		{"group.tsv", ScopeGroup},
 		{"client-metrics.tsv", ScopeClientMetrics},
@@ -50,6 +51,7 @@ var tables = sync.OnceValue(func() [4]table {
 		}
 		for _, k := range keys {
 			k.Removed = f.file == "broker-removed.tsv"
+			k.Own = f.file == "broker-own.tsv"
 			t.byName[k.Name] = k
 			t.keys = append(t.keys, k)
 		}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"gregor/internal/config"
+	"gregor/internal/node"
+)
+
+// ServerCommands are the commands that run a broker in this process, and the one that ends it. serve is called before a
+// broker starts: for what concerns the whole process and so is not decided here, such as the garbage collector.
+func ServerCommands(serve func()) []Command {
+	return []Command{
+		{
+			Name: "up", Summary: "Start a broker on localhost:9092 with its data in ./data: the shortest way to try it.",
+			Run: func(ctx context.Context, args []string, io IO) int { return runUp(ctx, args, io, serve) },
+		},
+		{
+			Name: "server-start", Script: "kafka-server-start", Summary: "Start a broker from a properties file.",
+			Run: func(ctx context.Context, args []string, io IO) int { return runServerStart(ctx, args, io, serve) },
+		},
+		{
+			Name: "server-stop", Script: "kafka-server-stop", Summary: "End the brokers of this machine that server-start and up started.",
+			Run: runServerStop,
+		},
+	}
+}
+
+// shutdownTimeout is how long a broker that is told to end lets replies leave.
+const shutdownTimeout = 5 * time.Second
+
+// serverFlags are the options of server-start.
+type serverFlags struct {
+	file      string
+	overrides []string
+	level     slog.Level
+	daemon    bool
+}
+
+const serverStartUsage = `USAGE: kafka-server-start [-daemon] server.properties [--override property=value]* [--log-level LEVEL]
+
+Starts a broker with the settings of a properties file. It ends on SIGTERM or Ctrl-C.
+
+  -daemon                    Start in the background; what it logs goes to $LOG_DIR/kafkaServer.out
+                             (LOG_DIR is ./logs unless it is set). Returns when the broker serves.
+  --override property=value  Set a property, over the file's. May be repeated.
+  --log-level LEVEL          TRACE, DEBUG, INFO (the default), WARN, ERROR. While the broker runs:
+                             kafka-configs --entity-type broker-loggers.
+  --version                  Print the version and end.
+
+Examples
+  kafka-server-start config/server.properties
+  kafka-server-start -daemon config/server.properties --override listeners=PLAINTEXT://:9093 --override log.dirs=/tmp/b
+`
+
+// parseServerStart reads the command line. Options of kafka-run-class that only a JVM knows are passed over.
+func parseServerStart(args []string) (serverFlags, error) {
+	f := serverFlags{level: slog.LevelInfo}
+	for len(args) > 0 {
+		word := args[0]
+		args = args[1:]
+		name, value, hasValue := strings.Cut(word, "=")
+		take := func() (string, error) {
+			if hasValue {
+				return value, nil
+			}
+			if len(args) == 0 {
+				return "", fmt.Errorf("option %s requires an argument", strings.TrimLeft(name, "-"))
+			}
+			v := args[0]
+			args = args[1:]
+			return v, nil
+		}
+		switch {
+		case word == "-daemon" || word == "--daemon":
+			f.daemon = true
+		case name == "--override":
+			v, err := take()
+			if err != nil {
+				return f, err
+			}
+			f.overrides = append(f.overrides, v)
+		case name == "--log-level":
+			v, err := take()
+			if err != nil {
+				return f, err
+			}
+			if f.level, err = node.ParseLevel(v); err != nil {
+				return f, err
+			}
+		case word == "--help" || word == "-h":
+			return f, errHelp
+		case word == "--version":
+			return f, errVersion
+		case word == "-loggc":
+		case word == "-name":
+			if _, err := take(); err != nil {
+				return f, err
+			}
+		case strings.HasPrefix(word, "-"):
+			return f, fmt.Errorf("%s is not a recognized option", strings.TrimLeft(word, "-"))
+		case f.file == "":
+			f.file = word
+		default:
+			return f, fmt.Errorf("found non argument parameter: %s", word)
+		}
+	}
+	if f.file == "" {
+		return f, errors.New("the properties file is missing")
+	}
+	return f, nil
+}
+
+func runServerStart(ctx context.Context, args []string, io IO, serve func()) int {
+	f, err := parseServerStart(args)
+	switch {
+	case errors.Is(err, errHelp):
+		fmt.Fprint(io.Out, serverStartUsage)
+		return 0
+	case errors.Is(err, errVersion):
+		fmt.Fprintln(io.Out, KafkaVersion)
+		return 0
+	case err != nil:
+		fmt.Fprintf(io.Err, "%v\n%s", err, serverStartUsage)
+		return 1
+	}
+	props, err := serverProperties(f)
+	if err != nil {
+		fmt.Fprintln(io.Err, "server-start:", err)
+		return 1
+	}
+	values, warnings, err := config.ParseBroker(props)
+	if err != nil {
+		fmt.Fprintf(io.Err, "server-start: %s: %v\n", f.file, err)
+		return 1
+	}
+	if f.daemon {
+		return startDaemon(ctx, args, io)
+	}
+	serve()
+	logs := node.NewLogs(io.Out, f.level)
+	for _, w := range warnings {
+		logs.Part("config").Warn(w.Message, "key", w.Key)
+	}
+	n, err := node.Start(ctx, node.Options{Config: values, Logs: logs})
+	if err != nil {
+		fmt.Fprintln(io.Err, "server-start:", err)
+		return 1
+	}
+	tellReady()
+	return serveUntil(ctx, n, io)
+}
+
+func serverProperties(f serverFlags) (map[string]string, error) {
+	props, err := config.ReadProperties(f.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file; config/server.properties is one to begin with", f.file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return props, config.Override(props, f.overrides)
+}
+
+// serveUntil runs until the context ends or the node cannot go on, and closes it.
+func serveUntil(ctx context.Context, n *node.Node, io IO) int {
+	code := 0
+	select {
+	case <-ctx.Done():
+	case <-n.Failed():
+		fmt.Fprintln(io.Err, "gregor:", n.Err())
+		code = 1
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := n.Close(drain); err != nil {
+		fmt.Fprintln(io.Err, "gregor:", err)
+		return 1
+	}
+	return code
+}
+
+// readyEnv names the file descriptor on which a broker in the background tells that it serves.
+const readyEnv = "GREGOR_READY_FD"
+
+// tellReady tells whoever started this process in the background that it serves.
+func tellReady() {
+	if os.Getenv(readyEnv) != "3" {
+		return
+	}
+	f := os.NewFile(3, "ready")
+	if f == nil {
+		return
+	}
+	_, _ = f.WriteString("ready\n")
+	_ = f.Close()
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestServerStartFlags(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		want serverFlags
+		err  string
+	}{
+		{"server.properties", serverFlags{file: "server.properties"}, ""},
+		{"-daemon s.p --override a=b --override=c=d", serverFlags{file: "s.p", daemon: true, overrides: []string{"a=b", "c=d"}}, ""},
+		{"-name kafka -loggc s.p --log-level debug", serverFlags{file: "s.p", level: slog.LevelDebug}, ""},
+		{"", serverFlags{}, "properties file is missing"},
+		{"a b", serverFlags{}, "non argument parameter: b"},
+		{"a --nothing", serverFlags{}, "nothing is not a recognized option"},
+		{"a --override", serverFlags{}, "requires an argument"},
+		{"a --log-level loud", serverFlags{}, "must be one of"},
+	} {
+		got, err := parseServerStart(strings.Fields(c.args))
+		if c.err != "" {
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("%q: %v, want %q", c.args, err, c.err)
+			}
+			continue
+		}
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %+v, %v", c.args, got, err)
+		}
+	}
+}
+
+func TestServerStartRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "s.properties")
+	data := filepath.Join(dir, "data")
+	if err := os.WriteFile(file, []byte("log.dirs="+data+"\nnum.partitions=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{filepath.Join(dir, "none")}, "no such file"},
+		{[]string{file}, "Invalid value 0 for configuration num.partitions: Value must be at least 1"},
+		{[]string{file, "--override", "num.partitions=1", "--override", "zookeeper.connect=localhost:2181"}, "later version"},
+		{[]string{file, "--override", "x"}, "expected key=value"},
+	} {
+		var out, err bytes.Buffer
+		code := runServerStart(t.Context(), c.args, IO{In: strings.NewReader(""), Out: &out, Err: &err}, func() { t.Error("a broker starts") })
+		if code != 1 || !strings.Contains(err.String(), c.want) {
+			t.Errorf("%v: exit code %d, %s", c.args, code, err.String())
+		}
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Error("the directory of a broker that was refused is made")
+	}
+}
+
+func TestBrokersAmong(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "s.properties"), []byte("node.id=4\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all := []runningProcess{
+		{1, []string{"/repo/build/gregor", "server-start", "s.properties"}, dir},
+		{2, []string{"/repo/build/gregor", "topics", "--list"}, dir},
+		{3, []string{"gregor", "up"}, dir},
+		{4, []string{"kafka-server-start.sh", "s.properties", "--override", "node.id=5"}, dir},
+		{5, []string{"vi", "server-start"}, dir},
+		{6, nil, ""},
+		{7, []string{"gregor", "server-start", "s.properties"}, dir},
+	}
+	for _, c := range []struct {
+		nodeID, role string
+		want         []int
+	}{
+		{"", "", []int{1, 3, 4}},
+		{"4", "", []int{1}},
+		{"5", "broker", []int{4}},
+		{"9", "", nil},
+		{"", "controller", []int{1, 3, 4}},
+		{"", "gardener", nil},
+	} {
+		if got := brokersAmong(all, 7, c.nodeID, c.role); !slices.Equal(got, c.want) {
+			t.Errorf("--node-id=%s --process-role=%s: %v, want %v", c.nodeID, c.role, got, c.want)
+		}
+	}
+}

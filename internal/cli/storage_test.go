@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func storage(t *testing.T, args ...string) (code int, out, err string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = runStorage(t.Context(), args, IO{In: strings.NewReader(""), Out: &o, Err: &e})
+	return code, o.String(), e.String()
+}
+
+func TestStorage(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	file := filepath.Join(dir, "s.properties")
+	if err := os.WriteFile(file, []byte("node.id=1\nlog.dirs="+a+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, id, _ := storage(t, "random-uuid")
+	if code != 0 || !regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{21}\n$`).MatchString(id) {
+		t.Fatalf("random-uuid: %d %q", code, id)
+	}
+	id = strings.TrimSpace(id)
+	step := func(args string, wantCode int, wantOut, wantErr string) {
+		t.Helper()
+		code, out, err := storage(t, strings.Fields(args)...)
+		if code != wantCode || !regexp.MustCompile("^(?s:"+wantOut+")$").MatchString(out) || !strings.Contains(err, wantErr) {
+			t.Errorf("storage %s: exit code %d\n%s\n%s", args, code, out, err)
+		}
+	}
+	step("info -c "+file, 1, "Found problem:\n  "+a+" does not exist\n\n", "")
+	step("format -c "+file+" -t "+id, 0, "Formatting metadata directory "+a+" with metadata.version 4.3-IV0.\n", "")
+	step("format -c "+file+" -t "+id, 1, "", "Log directory "+a+" is already formatted. Use --ignore-formatted to ignore this directory and format the others.")
+	step("format --config="+file+" --cluster-id="+id+" --ignore-formatted --standalone", 0, "All of the log directories are already formatted.\n", "")
+	step("format -c "+file+" -t other -g", 1, "", "Expected other, but read "+id)
+	step("info --config "+file, 0, "Found log directory:\n  "+a+"\n\nFound metadata: {cluster.id="+id+", directory.id=[A-Za-z0-9_-]{22}, node.id=1, version=1}\n\n", "")
+	if err := os.WriteFile(file, []byte("node.id=1\nlog.dirs="+a+","+b+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step("format -c "+file+" -t "+id+" -g", 0, "Formatting data directory "+b+" with metadata.version 4.3-IV0.\n", "")
+	step("info -c "+file, 0, "Found log directories:\n  "+a+"\n  "+b+"\n\nFound metadata: .*\n\n", "")
+	step("info -c "+file+" --output json", 0, `\{.*"directories".*\}\s*`, "")
+	if err := os.WriteFile(file, []byte("node.id=2\nlog.dirs="+a+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	step("format -c "+file+" -t "+id+" -g", 1, "", "Expected 2, but read 1")
+}
+
+func TestStorageUsage(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "too few arguments"},
+		{"bogus", "invalid choice: 'bogus'"},
+		{"info", "argument --config/-c is required"},
+		{"format -c x", "argument --cluster-id/-t is required"},
+		{"format -c x -t", "expected one argument"},
+		{"info -c x --nothing", "unrecognized arguments: '--nothing'"},
+		{"format -c x -t y --add-scram z", "comes with a later version"},
+		{"format -c x -t y -r 3.3-IV3", "the only release version"},
+		{"info -c /nowhere/x", "no such file"},
+	} {
+		if code, _, err := storage(t, strings.Fields(c.args)...); code != 1 || !strings.Contains(err, c.want) {
+			t.Errorf("%q: exit code %d, %s", c.args, code, err)
+		}
+	}
+	for _, args := range []string{"--help", "info -h", "format --help", "random-uuid -h"} {
+		if code, out, _ := storage(t, strings.Fields(args)...); code != 0 || !strings.HasPrefix(out, "usage: kafka-storage") {
+			t.Errorf("%q: exit code %d, %s", args, code, out)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"gregor/internal/config"
+	"gregor/internal/journal"
+	"gregor/internal/journal/raft"
+	"gregor/internal/log"
+	"gregor/internal/log/vfs"
+	"gregor/internal/metadata"
+)
+
+// openDirs locks the directories, formats new ones, and loads their logs. Whoever finds them locked is told by whom.
+func (n *Node) openDirs(v *config.Values) error {
+	defaults, err := topicConfig(v, nil)
+	if err != nil {
+		return err
+	}
+	n.dirs, err = log.OpenDirs(log.DirsOptions{
+		Paths:                   v.LogDirs(),
+		ClusterID:               n.id.clusterID,
+		NodeID:                  n.id.nodeID,
+		Config:                  defaults.Log,
+		Logger:                  n.logs.Part("log"),
+		RecoveryThreads:         v.Int("num.recovery.threads.per.data.dir"),
+		ProducerExpirationMs:    v.Int64("producer.id.expiration.ms"),
+		ProducerCheckInterval:   v.Millis("producer.id.expiration.check.interval.ms"),
+		RetentionCheckInterval:  v.Millis("log.retention.check.interval.ms"),
+		CheckpointInterval:      v.Millis("log.flush.offset.checkpoint.interval.ms"),
+		StartCheckpointInterval: v.Millis("log.flush.start.offset.checkpoint.interval.ms"),
+		HighWatermarkInterval:   v.Millis("replica.high.watermark.checkpoint.interval.ms"),
+		Offline:                 n.dirOffline,
+	})
+	if err != nil {
+		n.dirs = nil
+		return explainLock(err)
+	}
+	if dir := v.MetadataDir(); len(Directories(v)) > len(v.LogDirs()) {
+		if n.lock, err = openMetadataDir(dir, n.id); err != nil {
+			return explainLock(err)
+		}
+	}
+	return nil
+}
+
+// dirOffline is told of a directory that failed. The node goes on with the others, as long as the metadata is not
+// there.
+func (n *Node) dirOffline(d log.Dir, err error) {
+	n.log.Error("log directory is offline", "dir", d.Path, "error", err.Error())
+	for _, other := range n.dirs.Dirs() {
+		if other.Err == nil && other.Path != d.Path {
+			return
+		}
+	}
+	n.fail(fmt.Errorf("all log directories have failed: %s: %w", d.Path, err))
+}
+
+func (n *Node) offlineDirs() (ids [][16]byte) {
+	for _, d := range n.dirs.Dirs() {
+		if d.Err != nil {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
+
+// explainLock names the process that holds a directory, and what to change.
+func explainLock(err error) error {
+	var locked *vfs.LockedError
+	if !errors.As(err, &locked) {
+		return err
+	}
+	who := "another process"
+	switch {
+	case locked.PID == os.Getpid():
+		who = "this process"
+	case locked.PID > 0:
+		who = process{locked.PID, commandOf(locked.PID)}.String()
+	}
+	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in log.dirs", log.ErrLocked, filepath.Dir(locked.Path), who)
+}
+
+// metadataDir is metadata.log.dir when it is not one of log.dirs: it has a lock and an identity of its own.
+type metadataDir struct {
+	lock io.Closer
+}
+
+func openMetadataDir(dir string, id identity) (*metadataDir, error) {
+	fs := vfs.OS{}
+	if err := fs.MkdirAll(dir); err != nil {
+		return nil, err
+	}
+	lock, err := fs.Lock(filepath.Join(dir, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	m, err := ReadMeta(dir)
+	if err == nil && m == nil {
+		err = WriteMeta(dir, id.clusterID, id.nodeID)
+	}
+	if err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return &metadataDir{lock}, nil
+}
+
+func (d *metadataDir) close() error { return d.lock.Close() }
+
+// openJournal opens the metadata log. In this version it is always a Raft quorum of this node alone.
+func (n *Node) openJournal(v *config.Values) (journal.Journal, error) {
+	dir := v.MetadataDir()
+	m, err := ReadMeta(dir)
+	if err != nil {
+		return nil, err
+	}
+	var directory metadata.UUID
+	if m != nil && m.DirectoryID != "" {
+		if directory, err = metadata.ParseUUID(m.DirectoryID); err != nil {
+			return nil, fmt.Errorf("%w: %s: directory.id=%s: %w", ErrMeta, m.Path, m.DirectoryID, err)
+		}
+	}
+	return raft.Open(raft.Options{
+		Dir:            dir,
+		NodeID:         n.id.nodeID,
+		ClusterID:      n.id.clusterID,
+		DirectoryID:    directory,
+		SegmentBytes:   v.Int64("metadata.log.segment.bytes"),
+		RetentionBytes: v.Int64("metadata.max.retention.bytes"),
+		RetentionMs:    v.Int64("metadata.max.retention.ms"),
+		FS:             vfs.OS{},
+		Logger:         n.logs.Part("journal"),
+	})
+}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+
+	"gregor/internal/config"
+)
+
+// ErrPortInUse is wrapped when another process listens at an address.
+var ErrPortInUse = errors.New("port in use")
+
+// bound is a listener that is open: nobody is served yet.
+type bound struct {
+	config.Listener
+	net net.Listener
+}
+
+func (b *bound) port() int {
+	if a, ok := b.net.Addr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return b.Port
+}
+
+// listen opens the listeners, all or none.
+func listen(ctx context.Context, listeners []config.Listener) (list []*bound, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(list)
+		}
+	}()
+	for _, l := range listeners {
+		if l.Protocol != "PLAINTEXT" {
+			return list, fmt.Errorf("listeners: %s has protocol %s: TLS and SASL come with a later version; only PLAINTEXT can be used: %w", l, l.Protocol, config.ErrNotYet)
+		}
+		opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr())
+		if err != nil {
+			return list, explainListen(l, err)
+		}
+		list = append(list, &bound{Listener: l, net: opened})
+	}
+	return list, nil
+}
+
+func closeAll(list []*bound) {
+	for _, b := range list {
+		_ = b.net.Close()
+	}
+}
+
+// explainListen says who is in the way and what to change.
+func explainListen(l config.Listener, err error) error {
+	switch {
+	case isAddrInUse(err):
+		who := "another process"
+		if p, ok := portHolder(l.Port); ok {
+			who = p.String()
+		}
+		return fmt.Errorf("%w: %s is held by %s; stop it, or use another port in listeners (such as %s)",
+			ErrPortInUse, l, who, config.Listener{Name: l.Name, Host: l.Host, Port: l.Port + 1})
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listeners: %s: no permission to listen at port %d; use a port above 1023: %w", l, l.Port, err)
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return fmt.Errorf("listeners: %s: host %s cannot be resolved; use a name or an address of this machine: %w", l, l.Host, err)
+	}
+	return fmt.Errorf("listeners: %s: %w; the host must be an address of this machine, or empty for all", l, err)
+}
+
+// process is somebody who holds what this node needs.
+type process struct {
+	pid     int
+	command string // "" if it is not known
+}
+
+func (p process) String() string {
+	s := "process " + strconv.Itoa(p.pid)
+	if p.command != "" {
+		s += " (" + p.command + ")"
+	}
+	return s
+}
+
+// advertised is the addresses that clients are told; port 0 becomes the port that was taken.
+func advertised(ls *config.Listeners, opened []*bound) []config.Listener {
+	list := make([]config.Listener, 0, len(ls.Advertised))
+	for _, a := range ls.Advertised {
+		for _, b := range opened {
+			if a.Port == 0 && b.Name == a.Name {
+				a.Port = b.port()
+			}
+		}
+		list = append(list, a)
+	}
+	return list
+}
