@@ -141,12 +141,29 @@ func bytes32(p []byte) (b, rest []byte, ok bool) {
 // Errors are those of Batch.Records.
 func (m Message) Records() iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		for o, err := range m.Messages() {
+			if !yield(o.Record, err) {
+				return
+			}
+		}
+	}
+}
+
+// OpenMessage is a record of a message set and the message that holds it.
+type OpenMessage struct {
+	Record  Record
+	Message Message
+}
+
+// Messages is Records with the message around each record, for its checksum.
+func (m Message) Messages() iter.Seq2[OpenMessage, error] {
+	return func(yield func(OpenMessage, error) bool) {
 		if m.Codec() == None {
-			yield(m.record(), nil)
+			yield(OpenMessage{m.record(), m}, nil)
 			return
 		}
 		if err := m.unwrap(yield); err != nil {
-			yield(Record{}, fmt.Errorf("message at offset %d: %w", m.Offset(), err))
+			yield(OpenMessage{}, fmt.Errorf("message at offset %d: %w", m.Offset(), err))
 		}
 	}
 }
@@ -156,7 +173,7 @@ func (m Message) record() Record {
 	return Record{Offset: m.Offset(), Timestamp: m.Timestamp(), Key: key, Value: value}
 }
 
-func (m Message) unwrap(yield func(Record, error) bool) error {
+func (m Message) unwrap(yield func(OpenMessage, error) bool) error {
 	payload := m.Value()
 	if payload == nil || !m.Codec().Valid() || m.Codec() == Zstd {
 		return unsupported(m.Codec())
@@ -202,7 +219,7 @@ func (m Message) unwrap(yield func(Record, error) bool) error {
 		if m.HasLogAppendTime() {
 			r.Timestamp = m.Timestamp()
 		}
-		if !yield(r, nil) {
+		if !yield(OpenMessage{r, inner}, nil) {
 			return nil
 		}
 	}
