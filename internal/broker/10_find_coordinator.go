@@ -45,12 +45,15 @@ func (b *Broker) coordinators(r *Request, req *kmsg.FindCoordinatorRequest) *kms
 	c := b.coordinator(r, req.CoordinatorType, req.CoordinatorKey)
 	resp.ErrorCode, resp.NodeID, resp.Host, resp.Port = c.ErrorCode, c.NodeID, c.Host, c.Port
 	resp.ErrorMessage = c.ErrorMessage
+	if c.ErrorCode == 0 {
+		resp.ErrorMessage = kmsg.StringPtr("NONE") // as Kafka words it
+	}
 	return resp
 }
 
 func (b *Broker) coordinator(r *Request, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
-	c.Key, c.NodeID, c.Port = key, -1, -1
+	c.Key, c.NodeID, c.Port, c.ErrorMessage = key, -1, -1, kmsg.StringPtr("")
 	fail := func(err *kerr.Error, message string) kmsg.FindCoordinatorResponseCoordinator {
 		c.ErrorCode, c.ErrorMessage = err.Code, &message
 		return c

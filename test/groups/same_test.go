@@ -37,9 +37,9 @@ func TestSameAnswersAsKafka(t *testing.T) {
 	run := fmt.Sprint(time.Now().UnixNano())
 	for _, sc := range scenes() {
 		t.Run(sc.name, func(t *testing.T) {
-			theirs := perform(t, reference, sc, run)
+			theirs := perform(t, reference, sc, run+"k")
 			keep(t, sc.name, "kafka", theirs)
-			mine := perform(t, ours, sc, run)
+			mine := perform(t, ours, sc, run+"o")
 			keep(t, sc.name, "gregor", mine)
 			compare(t, theirs, mine)
 		})

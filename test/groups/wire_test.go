@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,7 @@ func (t *transcript) note(format string, args ...any) {
 }
 
 func (t *transcript) reply(what string, r kmsg.Response) {
+	t.order(r)
 	b, err := json.Marshal(r)
 	if err != nil {
 		panic(err)
@@ -134,4 +136,47 @@ func (t *transcript) reply(what string, r kmsg.Response) {
 	s = strings.ReplaceAll(s, `"Version":`+fmt.Sprint(r.GetVersion())+",", "")
 	s = strings.ReplaceAll(s, `"ThrottleMillis":0,`, "")
 	t.note("%s v%d -> %s", what, r.GetVersion(), t.hide.Replace(s))
+}
+
+// order sorts what a broker may answer in any order, and drops what it may word as it likes.
+func (t *transcript) order(r kmsg.Response) {
+	switch r := r.(type) {
+	case *kmsg.JoinGroupResponse:
+		slices.SortFunc(r.Members, func(a, b kmsg.JoinGroupResponseMember) int {
+			return strings.Compare(t.name(a.MemberID), t.name(b.MemberID))
+		})
+	case *kmsg.DescribeGroupsResponse:
+		for _, g := range r.Groups {
+			slices.SortFunc(g.Members, func(a, b kmsg.DescribeGroupsResponseGroupMember) int {
+				return strings.Compare(t.name(a.MemberID), t.name(b.MemberID))
+			})
+		}
+		slices.SortFunc(r.Groups, func(a, b kmsg.DescribeGroupsResponseGroup) int { return strings.Compare(a.Group, b.Group) })
+	case *kmsg.OffsetCommitResponse:
+		for _, t := range r.Topics {
+			slices.SortFunc(t.Partitions, func(a, b kmsg.OffsetCommitResponseTopicPartition) int { return int(a.Partition - b.Partition) })
+		}
+	case *kmsg.FindCoordinatorResponse:
+		// The texts of errors are everybody's own.
+		if r.ErrorCode != 0 {
+			r.ErrorMessage = nil
+		}
+		for i := range r.Coordinators {
+			if r.Coordinators[i].ErrorCode != 0 {
+				r.Coordinators[i].ErrorMessage = nil
+			}
+		}
+	case *kmsg.DeleteGroupsResponse:
+		slices.SortFunc(r.Groups, func(a, b kmsg.DeleteGroupsResponseGroup) int { return strings.Compare(a.Group, b.Group) })
+	}
+}
+
+// name replaces a UUID that was seen before by the number it got, or by the last.
+func (t *transcript) name(id string) string {
+	return uuid.ReplaceAllStringFunc(id, func(u string) string {
+		if n := t.uuids[u]; n != "" {
+			return n
+		}
+		return "~"
+	})
 }

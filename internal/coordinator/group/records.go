@@ -23,7 +23,7 @@ const (
 
 // The versions written, as Apache Kafka 4.3 writes them.
 const (
-	offsetValueVersion           = 3
+	offsetValueVersion           = 4 // the first with the topic's id
 	offsetValueVersionWithExpiry = 1 // the only one that holds the expire timestamp OffsetCommit v2-v4 can ask for
 	groupValueVersion            = 3
 )
@@ -148,14 +148,14 @@ func offsetKey(group, topic string, partition int32) []byte {
 func offsetRecord(group, topic string, partition int32, o *offset) coordinator.Record {
 	v := kmsg.OffsetCommitValue{
 		Version: offsetValueVersion, Offset: o.at, LeaderEpoch: o.leaderEpoch, Metadata: o.metadata,
-		CommitTimestamp: o.committedMs, ExpireTimestamp: o.expiresMs,
+		CommitTimestamp: o.committedMs, ExpireTimestamp: o.expiresMs, TopicID: o.topicID,
 	}
 	if o.expiresMs != -1 {
 		v.Version = offsetValueVersionWithExpiry
 	}
 	return coordinator.Record{
 		Key:   offsetKey(group, topic, partition),
-		Value: v.AppendTo(make([]byte, 0, 32+len(o.metadata))),
+		Value: v.AppendTo(make([]byte, 0, 48+len(o.metadata))),
 
 		ProducerID: coordinator.NoProducer,
 	}
