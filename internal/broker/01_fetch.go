@@ -137,7 +137,7 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 			ready = true
 			continue
 		}
-		f.fill(&out[i], res)
+		f.fill(&out[i], &res)
 		ready = ready || res.Diverging != nil
 		if n := res.Slice.Len(); n > 0 {
 			first = false
@@ -148,7 +148,7 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 	return out, ready || got >= f.minBytes || len(f.parts) == 0
 }
 
-func (f *fetching) fill(out *wire.FetchPartition, res replica.ReadResult) {
+func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
 	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = res.HighWatermark, res.LastStableOffset, res.LogStartOffset
 	if d := res.Diverging; d != nil {
 		out.Diverging = &wire.EpochEnd{Epoch: d.Epoch, EndOffset: d.EndOffset}
@@ -158,7 +158,7 @@ func (f *fetching) fill(out *wire.FetchPartition, res replica.ReadResult) {
 		out.Aborted = abortedTransactions(res.Aborted)
 	}
 	if res.Slice.Len() > 0 {
-		out.Records = res.Slice
+		out.Records = &res.Slice
 	}
 }
 

@@ -6,54 +6,52 @@ import (
 	"gregor/internal/metadata"
 )
 
-// become gives the partition the role that the metadata says. What is to be told to others is returned.
-func (p *Partition) become(m *Manager, mp *metadata.Partition) (after []func()) {
+// become gives the partition the role that the metadata says, and tells those who wait for the old one.
+func (p *Partition) become(m *Manager, mp *metadata.Partition) {
 	old := p.role.Load()
-	l := p.log.Load()
 	switch {
-	case l == nil:
-		return append(p.resign(m, &role{leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch, offline: true}), p.advanced)
+	case p.log.Load() == nil:
+		p.resign(m, &role{leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch, offline: true})
 	case mp.Leader == m.o.NodeID && old.leader != nil && old.leaderEpoch == mp.LeaderEpoch:
 		old.leader.update(mp)
-		return []func(){old.leader.advance}
+		old.leader.advance()
+		return
 	case mp.Leader == m.o.NodeID:
-		return p.becomeLeader(m, mp)
+		p.becomeLeader(m, mp)
 	default:
-		next := &role{follower: &follower{}, leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch}
-		return append(p.resign(m, next), p.advanced)
+		p.resign(m, &role{follower: &follower{}, leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch})
 	}
+	p.advanced()
 }
 
 // becomeLeader begins a leader epoch. The epoch is noted in the log before the first append of it, so that a follower
 // can find where it starts even if nothing is ever written in it.
-func (p *Partition) becomeLeader(m *Manager, mp *metadata.Partition) (after []func()) {
+func (p *Partition) becomeLeader(m *Manager, mp *metadata.Partition) {
 	l := p.log.Load()
-	after = p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: mp.LeaderEpoch})
+	p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: mp.LeaderEpoch})
 	if err := l.AssignEpoch(mp.LeaderEpoch, l.EndOffset()); err != nil {
 		m.o.Logger.Error("cannot note the leader epoch; the partition is offline", "topic", p.topic, "partition", p.index, "error", err.Error())
 		p.swap(&role{leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch, offline: true})
-		return append(after, p.advanced)
+		return
 	}
 	ld := newLeader(p, l, mp)
 	p.swap(&role{leader: ld, leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch})
-	return append(after, ld.advance, p.advanced, func() {
-		if m.o.OnLeader != nil {
-			m.o.OnLeader(p.topic, p.index, ld.epoch, p)
-		}
-	})
+	ld.advance()
+	if m.o.OnLeader != nil {
+		m.o.OnLeader(p.topic, p.index, ld.epoch, p)
+	}
 }
 
 // resign ends the present role and takes the next one.
-func (p *Partition) resign(m *Manager, next *role) (after []func()) {
+func (p *Partition) resign(m *Manager, next *role) {
 	old := p.swap(next)
 	if old.leader == nil {
-		return nil
+		return
 	}
-	return []func(){old.leader.resign, func() {
-		if m.o.OnResign != nil {
-			m.o.OnResign(p.topic, p.index, old.leader.epoch)
-		}
-	}}
+	old.leader.resign()
+	if m.o.OnResign != nil {
+		m.o.OnResign(p.topic, p.index, old.leader.epoch)
+	}
 }
 
 // swap waits for appends under the present role, so that none of them lands after the next role has begun.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	"gregor/internal/log"
 	"gregor/internal/metadata"
@@ -18,14 +17,13 @@ type TopicConfig struct {
 	MinInSyncReplicas int // min.insync.replicas
 }
 
-// Options is what a Manager is made with. Now, Logger, OnLeader and OnResign may be nil.
+// Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
 type Options struct {
 	NodeID int32
 	Dirs   *log.Dirs
 	// TopicConfig makes a topic's configuration of its overrides. An error is logged and the defaults are used.
 	TopicConfig func(topic string, overrides map[string]string) (TopicConfig, error)
 	Logger      *slog.Logger
-	Now         func() time.Time
 
 	// OnLeader is told of every leader epoch that begins here, OnResign of its end: on the publisher's goroutine, in the
 	// order of the changes. They must return soon.
@@ -36,6 +34,9 @@ type Options struct {
 // Manager has all partitions of this broker. It follows the metadata as a [metadata.Publisher].
 type Manager struct {
 	o Options
+
+	// publishing orders Publish and Reconfigure. Only they change what mu guards, so they may read it without mu.
+	publishing sync.Mutex
 
 	mu     sync.RWMutex
 	topics map[string]*topic
@@ -57,9 +58,6 @@ var _ metadata.Publisher = (*Manager)(nil)
 func NewManager(o Options) *Manager {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return &Manager{o: o, topics: make(map[string]*topic), byID: make(map[metadata.UUID]*topic)}
 }
@@ -122,26 +120,24 @@ func (t *topic) find(partition int32) *Partition {
 // Publish takes over a step of the metadata: deletes, makes and leads partitions. It does the file work of the changed
 // partitions on the caller's goroutine, so that whoever sees the image finds the partitions.
 func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
-	var after []func() // callbacks, called without the lock
-	m.mu.Lock()
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	first := m.image == nil
+	m.mu.Lock()
 	m.image = image
+	m.mu.Unlock()
 	for td := range delta.Topics() {
 		if td.Deleted() {
-			after = append(after, m.deleteTopic(td.Old)...)
+			m.deleteTopic(td.Old)
 			continue
 		}
 		for _, index := range td.Changed() {
-			after = append(after, m.apply(td.New, index)...)
+			m.apply(td.New, index)
 		}
 	}
 	m.configure(delta, image)
-	m.mu.Unlock()
 	if first {
 		m.markStrays(image)
-	}
-	for _, f := range after {
-		f()
 	}
 }
 
@@ -159,8 +155,8 @@ func (m *Manager) configure(delta *metadata.Delta, image *metadata.Image) {
 
 // Reconfigure makes every topic's configuration anew: after the broker's own defaults changed.
 func (m *Manager) Reconfigure() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
 	for _, t := range m.topics {
 		m.setConfig(t, m.image)
 	}
@@ -188,37 +184,48 @@ func (m *Manager) setConfig(t *topic, image *metadata.Image) {
 	}
 }
 
-// apply gives one partition the role that the metadata says.
-func (m *Manager) apply(mt *metadata.Topic, index int32) (after []func()) {
+// apply gives one partition the role that the metadata says. A partition can be found once it has its role.
+func (m *Manager) apply(mt *metadata.Topic, index int32) {
 	mp := mt.Partitions[index]
-	here := slices.Contains(mp.Replicas, m.o.NodeID)
 	t := m.byID[mt.ID]
-	if !here {
-		if p := t.find(index); p != nil {
-			after = m.remove(p)
-			t.partitions[index] = nil
+	p := t.find(index)
+	if !slices.Contains(mp.Replicas, m.o.NodeID) {
+		if p != nil {
+			m.put(t, index, nil)
+			m.remove(p)
 		}
-		return after
+		return
 	}
 	if t == nil {
 		t = &topic{name: mt.Name, id: mt.ID}
-		m.topics[t.name], m.byID[t.id] = t, t
 		m.setConfig(t, m.image)
+		m.mu.Lock()
+		m.topics[t.name], m.byID[t.id] = t, t
+		m.mu.Unlock()
 	}
+	if p != nil {
+		if p.log.Load() == nil {
+			m.openLog(p, mp)
+		}
+		p.become(m, mp)
+		return
+	}
+	p = &Partition{topic: t.name, id: t.id, index: index, nodeID: m.o.NodeID}
+	p.config.Store(t.config)
+	p.role.Store(&role{leaderID: metadata.NoLeader, leaderEpoch: -1})
+	m.openLog(p, mp)
+	p.become(m, mp)
+	m.put(t, index, p)
+}
+
+// put makes a partition one that can be found, or, with nil, not any more.
+func (m *Manager) put(t *topic, index int32, p *Partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for len(t.partitions) <= int(index) {
 		t.partitions = append(t.partitions, nil)
 	}
-	p := t.partitions[index]
-	if p == nil {
-		p = &Partition{topic: t.name, id: t.id, index: index, nodeID: m.o.NodeID, now: func() int64 { return m.o.Now().UnixMilli() }}
-		p.config.Store(t.config)
-		p.role.Store(&role{leaderID: metadata.NoLeader, leaderEpoch: -1})
-		t.partitions[index] = p
-	}
-	if p.log.Load() == nil {
-		m.openLog(p, mp)
-	}
-	return p.become(m, mp)
+	t.partitions[index] = p
 }
 
 // openLog finds or makes the log of a new partition. Without one the partition is offline.
@@ -252,31 +259,32 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 	p.log.Store(l)
 }
 
-func (m *Manager) deleteTopic(mt *metadata.Topic) (after []func()) {
+func (m *Manager) deleteTopic(mt *metadata.Topic) {
 	t := m.byID[mt.ID]
 	if t == nil {
-		return nil
+		return
 	}
-	for _, p := range t.partitions {
-		if p != nil {
-			after = append(after, m.remove(p)...)
-		}
-	}
+	m.mu.Lock()
 	delete(m.byID, t.id)
 	if m.topics[t.name] == t {
 		delete(m.topics, t.name)
 	}
-	return after
+	m.mu.Unlock()
+	for _, p := range t.partitions {
+		if p != nil {
+			m.remove(p)
+		}
+	}
 }
 
 // remove ends a partition: everything that waits is told, then the log goes.
-func (m *Manager) remove(p *Partition) (after []func()) {
-	after = p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: p.role.Load().leaderEpoch, gone: true})
+func (m *Manager) remove(p *Partition) {
+	p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: p.role.Load().leaderEpoch, gone: true})
 	p.log.Store(nil)
 	if err := m.o.Dirs.Delete(p.topic, p.index); err != nil && !errors.Is(err, log.ErrNotFound) {
 		m.o.Logger.Error("cannot delete log", "topic", p.topic, "partition", p.index, "error", err.Error())
 	}
-	return append(after, p.advanced)
+	p.advanced()
 }
 
 // markStrays puts logs aside that the metadata does not place here. They are kept: they hold records.

@@ -16,7 +16,6 @@ type Partition struct {
 	id     metadata.UUID
 	index  int32
 	nodeID int32
-	now    func() int64 // milliseconds
 
 	config atomic.Pointer[TopicConfig]
 
