@@ -5,7 +5,7 @@ import "gregor/internal/record"
 // batch is the records decided but not appended, and which positions wait for which offset to be committed.
 type batch struct {
 	builder   *record.Builder
-	size      int   // an upper bound of the encoded size in bytes, 0 without records
+	size      int   // an upper bound of the encoded size in bytes, header apart; 0 without records
 	position  int64 // the last record applied
 	committed int64 // the last position committed
 	marks     []mark
@@ -18,9 +18,9 @@ type mark struct{ next, position int64 }
 // recordOverhead is an upper bound of what a record needs beside key and value: length, attributes, deltas, lengths.
 const recordOverhead = 32
 
-// sizeOf is an upper bound of what records need in a batch, header included.
+// sizeOf is an upper bound of what records need in a batch, its header apart.
 func sizeOf(records []Record) int {
-	size := record.HeaderSize
+	size := 0
 	for i := range records {
 		size += recordOverhead + len(records[i].Key) + len(records[i].Value)
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gregor/internal/record"
 )
 
 // Shard runs one machine over one partition, in one leader epoch. Everything below the first group of fields belongs to
@@ -280,7 +282,7 @@ func (s *Shard[E, R]) carryOut(out *Effects[R]) error {
 // stage applies records that belong into one batch.
 func (s *Shard[E, R]) stage(records []Record) error {
 	size := sizeOf(records)
-	if s.batch.size > 0 && s.batch.size+size > s.options.MaxBatchBytes() {
+	if s.batch.size > 0 && record.HeaderSize+s.batch.size+size > s.options.MaxBatchBytes() {
 		if err := s.flush(s.now()); err != nil {
 			return err
 		}
