@@ -12,7 +12,6 @@ import (
 	"gregor/internal/journal/raft"
 	"gregor/internal/log"
 	"gregor/internal/log/vfs"
-	"gregor/internal/metadata"
 )
 
 // openDirs locks the directories, formats new ones, and loads their logs. Whoever finds them locked is told by whom.
@@ -114,26 +113,12 @@ func (d *metadataDir) close() error { return d.lock.Close() }
 
 // openJournal opens the metadata log. In this version it is always a Raft quorum of this node alone.
 func (n *Node) openJournal(v *config.Values) (journal.Journal, error) {
-	dir := v.MetadataDir()
-	m, err := ReadMeta(dir)
-	if err != nil {
-		return nil, err
-	}
-	var directory metadata.UUID
-	if m != nil && m.DirectoryID != "" {
-		if directory, err = metadata.ParseUUID(m.DirectoryID); err != nil {
-			return nil, fmt.Errorf("%w: %s: directory.id=%s: %w", ErrMeta, m.Path, m.DirectoryID, err)
-		}
-	}
 	return raft.Open(raft.Options{
-		Dir:            dir,
+		Dir:            v.MetadataDir(),
 		NodeID:         n.id.nodeID,
-		ClusterID:      n.id.clusterID,
-		DirectoryID:    directory,
 		SegmentBytes:   v.Int64("metadata.log.segment.bytes"),
 		RetentionBytes: v.Int64("metadata.max.retention.bytes"),
 		RetentionMs:    v.Int64("metadata.max.retention.ms"),
-		FS:             vfs.OS{},
 		Logger:         n.logs.Part("journal"),
 	})
 }
