@@ -2,13 +2,19 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"gregor/internal/config"
 	"gregor/internal/journal"
 	"gregor/internal/metadata"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -20,7 +26,7 @@ type Caller struct {
 	Listener   string
 }
 
-// Options is what a Controller is put together from. All fields but Bootstrap, Logger and Now are required.
+// Options is what a Controller is put together from. All fields but Bootstrap, Logger, Now and OnFail are required.
 type Options struct {
 	NodeID    int32
 	ClusterID string
@@ -30,41 +36,364 @@ type Options struct {
 	Bootstrap []metadata.Versioned
 	Logger    *slog.Logger
 	Now       func() time.Time
+	// OnFail is told once when the metadata log cannot go on, because of the disk or of damage.
+	OnFail func(error)
 }
 
 // Controller follows the metadata log and, while its journal leads, decides what is written to it.
 type Controller struct {
-	options Options
+	o      Options
+	loader *loader
+	wake   chan struct{} // has room for one signal
+	done   chan struct{}
+	active chan struct{} // closed when this node led for the first time
+	leader atomic.Int32
+
+	mu     sync.Mutex // guards what follows; nobody holds it while deciding
+	queue  []event
+	closed bool
+	failed error
+
+	// What follows belongs to the goroutine.
+	machine *machine // nil while this node does not lead
+	epoch   int32
+	waiting []waiting // replies, in the order of their offsets
+	known   int64     // last offset that the publishers were told of
 }
 
-// Open starts the journal and returns when the state on disk was replayed. The controller is not active until its
-// journal leads: see WaitActive.
-func Open(ctx context.Context, o Options) (*Controller, error) { panic("not there yet") }
+// event is one thing for the goroutine: a request, or something to do.
+type event struct {
+	from Caller
+	req  kmsg.Request
+	done func(kmsg.Response)
+	do   func()
+}
+
+// waiting is a reply that goes when an offset is committed.
+type waiting struct {
+	offset int64
+	event
+	reply kmsg.Response
+}
+
+// Open starts the journal and has it campaign. The controller is not active until its journal leads: see WaitActive.
+func Open(ctx context.Context, o Options) (*Controller, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Bootstrap == nil {
+		o.Bootstrap = BootstrapRecords()
+	}
+	c := &Controller{o: o, wake: make(chan struct{}, 1), done: make(chan struct{}), active: make(chan struct{}), known: -1}
+	c.leader.Store(-1)
+	c.loader = newLoader(o.ClusterID, o.Logger)
+	c.loader.onImage = func(image *metadata.Image) { c.enqueue(event{do: func() { c.settle(image.Offset()) }}) }
+	c.loader.onLead = func(epoch int32, next int64, image *metadata.Image) {
+		c.enqueue(event{do: func() { c.lead(epoch, next, image) }})
+	}
+	c.loader.onFollow = func(epoch, leader int32) { c.enqueue(event{do: func() { c.follow(leader) }}) }
+	c.loader.onFail = c.fail
+	saving, cancel := context.WithCancel(context.Background())
+	c.loader.saver = saver{journal: o.Journal, config: o.Config, log: o.Logger, now: o.Now, ctx: saving, cancel: cancel}
+	if err := o.Journal.Start(c.loader); err != nil {
+		cancel()
+		return nil, err
+	}
+	go c.loader.run()
+	go c.run()
+	o.Journal.Campaign()
+	return c, nil
+}
 
 // WaitActive returns when this node is the active controller and the first records are in the log.
-func (c *Controller) WaitActive(ctx context.Context) error { panic("not there yet") }
+func (c *Controller) WaitActive(ctx context.Context) error {
+	select {
+	case <-c.active:
+		return nil
+	case <-c.done:
+		return c.whyEnded()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Controller) whyEnded() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	return journal.ErrClosed
+}
 
 // Do asks the active controller. done is called exactly once, on any goroutine, when the outcome is durable and the
 // publishers of this node know of it; it must not block. While this node is not the active controller every request is
-// answered with NOT_CONTROLLER.
-func (c *Controller) Do(ctx context.Context, from Caller, req kmsg.Request, done func(kmsg.Response)) {
-	panic("not there yet")
+// answered with NOT_CONTROLLER. Do keeps req: nobody may change it until done was called.
+func (c *Controller) Do(_ context.Context, from Caller, req kmsg.Request, done func(kmsg.Response)) {
+	if !c.enqueue(event{from: from, req: req, done: done}) {
+		done(notController(req))
+	}
 }
 
 // Image is the newest image that all publishers have been told of.
-func (c *Controller) Image() *metadata.Image { panic("not there yet") }
+func (c *Controller) Image() *metadata.Image { return c.loader.image.Load() }
 
 // AddPublisher lets p follow the metadata: it gets one delta from the empty image to the newest before AddPublisher
 // returns, and then every step. A publisher must not wait for a reply of Do.
 func (c *Controller) AddPublisher(ctx context.Context, p metadata.Publisher) error {
-	panic("not there yet")
+	return c.loader.do(ctx, func() error { return c.loader.addPublisher(p) })
 }
 
 // Leader is the id of the active controller, -1 when there is none.
-func (c *Controller) Leader() int32 { panic("not there yet") }
+func (c *Controller) Leader() int32 { return c.leader.Load() }
 
-// Close ends the controller and its journal. Requests that wait are answered with NOT_CONTROLLER.
-func (c *Controller) Close() error { panic("not there yet") }
+// Status tells where the metadata log stands.
+func (c *Controller) Status() journal.Status { return c.o.Journal.Status() }
 
-// BootstrapRecords are the records that a new cluster begins with: the feature levels that we support (KIP-584).
-func BootstrapRecords() []metadata.Versioned { panic("not there yet") }
+// Close ends the controller and its journal. Requests that wait are answered with NOT_CONTROLLER; what they asked for
+// may have been done all the same.
+func (c *Controller) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.signal()
+	<-c.done
+	err := c.o.Journal.Close()
+	c.loader.close()
+	return err
+}
+
+// fail ends the controller for good; the node is told.
+func (c *Controller) fail(err error) {
+	c.mu.Lock()
+	first := c.failed == nil && !c.closed
+	if first {
+		c.failed, c.closed = fmt.Errorf("the metadata log cannot go on: %w", err), true
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	c.o.Logger.Error("the metadata log cannot go on", "error", err)
+	c.signal()
+	if c.o.OnFail != nil {
+		c.o.OnFail(err)
+	}
+}
+
+func (c *Controller) enqueue(e event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.queue = append(c.queue, e)
+	c.signal()
+	return true
+}
+
+func (c *Controller) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the goroutine that owns the machine.
+func (c *Controller) run() {
+	defer close(c.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	ticking := false
+	for {
+		select {
+		case <-c.wake:
+		case <-timer.C:
+			timer.Reset(c.tick())
+			continue
+		}
+		c.mu.Lock()
+		queue, closed := c.queue, c.closed
+		c.queue = nil
+		c.mu.Unlock()
+		for _, e := range queue {
+			c.handle(e, closed)
+		}
+		if closed {
+			c.drop()
+			return
+		}
+		if !ticking && c.machine != nil {
+			timer.Reset(c.tick())
+		}
+		ticking = c.machine != nil
+	}
+}
+
+func (c *Controller) handle(e event, closed bool) {
+	switch {
+	case e.do != nil:
+		e.do()
+	case c.machine == nil || closed:
+		e.done(notController(e.req))
+	default:
+		c.decide(e, c.machine.request(c.env(), e.from, e.req))
+	}
+}
+
+func (c *Controller) env() env {
+	return env{nowMs: c.o.Now().UnixMilli(), config: c.o.Config.Load(), newUUID: metadata.NewUUID, random: rand.IntN}
+}
+
+// tick lets the machine see the time, and returns when it wants to see it again.
+func (c *Controller) tick() time.Duration {
+	for c.machine != nil {
+		d, nextMs := c.machine.tick(c.env())
+		c.decide(event{}, d)
+		if nextMs > 0 {
+			return time.Duration(nextMs) * time.Millisecond
+		}
+	}
+	return time.Hour
+}
+
+// decide appends what was decided, and lets the reply wait for it. A reply that changes nothing still tells of what
+// was decided before, so it waits for that.
+func (c *Controller) decide(e event, d decision) {
+	for len(d.records) > 0 {
+		n := len(d.records)
+		if d.apart {
+			n = min(n, maxRecordsPerBatch)
+		}
+		refused, err := c.write(d.records[:n])
+		if err != nil {
+			// What is in the state but not in the log is gone with the machine. Follow or Fail comes next.
+			c.o.Logger.Error("a decision could not be written", "error", err)
+			if errors.Is(err, journal.ErrUnexpectedOffset) {
+				c.fail(err)
+			}
+			if e.done != nil {
+				e.done(notController(e.req))
+			}
+			c.drop()
+			return
+		}
+		if refused != nil {
+			c.o.Logger.Error("a decision was not written", "error", refused, "records", n)
+			if e.req != nil {
+				d.reply = failAll(e.req, refused)
+			}
+			break
+		}
+		d.records = d.records[n:]
+	}
+	if e.done == nil {
+		return
+	}
+	if offset := c.machine.hard.image.Offset(); offset > c.known {
+		c.waiting = append(c.waiting, waiting{offset, e, d.reply})
+	} else {
+		e.done(d.reply)
+	}
+}
+
+// write appends records as one batch. Refused ones leave state and log as they were.
+func (c *Controller) write(records []metadata.Record) (refused *apiError, err error) {
+	offset := c.machine.nextOffset()
+	values := encode(c.machine.hard.image, records)
+	size := 0
+	for _, v := range values {
+		size += len(v) + recordOverhead
+	}
+	if size > journal.MaxBatchBytes {
+		return refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation."), nil
+	}
+	if err := c.machine.apply(records, offset+int64(len(records))-1, c.epoch); err != nil {
+		return refuse(kerr.UnknownServerError, "%v", err), nil
+	}
+	return nil, c.o.Journal.Append(c.epoch, offset, c.o.Now().UnixMilli(), values)
+}
+
+// recordOverhead is more than a batch adds to a record's value.
+const recordOverhead = 32
+
+// settle lets the replies go that wait for offsets up to one.
+func (c *Controller) settle(offset int64) {
+	c.known = offset
+	n := 0
+	for n < len(c.waiting) && c.waiting[n].offset <= offset {
+		c.waiting[n].done(c.waiting[n].reply)
+		c.waiting[n] = waiting{}
+		n++
+	}
+	c.waiting = c.waiting[n:]
+}
+
+// lead begins to decide. The image holds everything before nextOffset.
+func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image) {
+	c.drop()
+	if image.Offset()+1 != nextOffset {
+		c.fail(fmt.Errorf("the image ends at offset %d, the log begins to be written at %d", image.Offset(), nextOffset))
+		return
+	}
+	m, err := newMachine(c.o.ClusterID, image, c.o.Now().UnixMilli())
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.machine, c.epoch = m, epoch
+	c.leader.Store(c.o.NodeID)
+	c.o.Logger.Info("this node is the active controller", "epoch", epoch, "offset", nextOffset)
+	if len(image.Features()) == 0 {
+		c.bootstrap()
+	}
+	if c.machine != nil {
+		c.waiting = append(c.waiting, waiting{offset: c.machine.hard.image.Offset(), event: event{done: func(kmsg.Response) { c.nowActive() }}})
+		c.settle(c.known)
+	}
+}
+
+func (c *Controller) nowActive() {
+	select {
+	case <-c.active:
+	default:
+		if c.machine != nil {
+			close(c.active)
+		}
+	}
+}
+
+// bootstrap writes the first records of a new cluster.
+func (c *Controller) bootstrap() {
+	records := make([]metadata.Record, len(c.o.Bootstrap))
+	for i, r := range c.o.Bootstrap {
+		records[i] = r.Record
+	}
+	c.decide(event{}, decision{records: records})
+}
+
+func (c *Controller) follow(leader int32) {
+	c.drop()
+	c.leader.Store(leader)
+	c.o.Logger.Info("this node is not the active controller", "leader", leader)
+}
+
+// drop forgets the machine and what it decided but nobody knows to be committed.
+func (c *Controller) drop() {
+	c.machine = nil
+	c.leader.CompareAndSwap(c.o.NodeID, -1)
+	waiting := c.waiting
+	c.waiting = nil
+	for _, w := range waiting {
+		if w.req != nil {
+			w.done(notController(w.req))
+		} else {
+			w.done(nil)
+		}
+	}
+}
+
+func notController(req kmsg.Request) kmsg.Response { return failAll(req, errNotController) }

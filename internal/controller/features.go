@@ -1,0 +1,119 @@
+package controller
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// SupportedFeatures are the levels that this program can work with, by feature. A feature that is only a promise is not
+// here: a client that is told of transaction.version 2, for one, sends requests of KIP-890.
+func SupportedFeatures() map[string]metadata.VersionRange {
+	return map[string]metadata.VersionRange{
+		metadata.MetadataVersionFeature: {Min: metadata.MinMetadataVersion, Max: metadata.MaxMetadataVersion},
+		metadata.KRaftVersionFeature:    {Min: 0, Max: 0},
+		metadata.GroupVersionFeature:    {Min: 0, Max: 0},
+		metadata.TransactionVersion:     {Min: 0, Max: 0},
+	}
+}
+
+// BootstrapRecords are the records that a new cluster begins with: the newest level of each feature (KIP-584).
+func BootstrapRecords() []metadata.Versioned {
+	records := []metadata.Versioned{{Record: &metadata.FeatureLevelRecord{Name: metadata.MetadataVersionFeature, FeatureLevel: metadata.MaxMetadataVersion}}}
+	supported := SupportedFeatures()
+	for _, name := range slices.Sorted(maps.Keys(supported)) {
+		level := supported[name].Max
+		if name == metadata.MetadataVersionFeature || name == metadata.KRaftVersionFeature || level == 0 {
+			continue
+		}
+		records = append(records, metadata.Versioned{Record: &metadata.FeatureLevelRecord{Name: name, FeatureLevel: level}})
+	}
+	return records
+}
+
+// Upgrade types of UpdateFeatures (KIP-778).
+const (
+	upgrade         = 1
+	safeDowngrade   = 2
+	unsafeDowngrade = 3
+)
+
+// updateFeatures decides UpdateFeatures (KIP-584, KIP-778): all updates, or none.
+func (m *machine) updateFeatures(req *kmsg.UpdateFeaturesRequest) decision {
+	resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
+	var records []metadata.Record
+	var failed *apiError
+	for _, u := range req.FeatureUpdates {
+		if failed = m.checkFeature(req, u); failed != nil {
+			break
+		}
+		records = append(records, &metadata.FeatureLevelRecord{Name: u.Feature, FeatureLevel: u.MaxVersionLevel})
+	}
+	failed.put(&resp.ErrorCode, &resp.ErrorMessage)
+	if req.Version < 2 && failed == nil {
+		for _, u := range req.FeatureUpdates {
+			resp.Results = append(resp.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Feature})
+		}
+	}
+	if failed != nil || req.ValidateOnly {
+		records = nil
+	}
+	return decision{records: records, reply: resp}
+}
+
+func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFeaturesRequestFeatureUpdate) *apiError {
+	kind := u.UpgradeType
+	if req.Version == 0 {
+		kind = upgrade
+		if u.AllowDowngrade {
+			kind = safeDowngrade
+		}
+	}
+	bad := func(format string, args ...any) *apiError {
+		err := refuse(kerr.InvalidUpdateVersion, format, args...)
+		return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. %s", u.MaxVersionLevel, u.Feature, err.text)
+	}
+	level, current := u.MaxVersionLevel, m.hard.image.Features()[u.Feature]
+	if kind < upgrade || kind > unsafeDowngrade {
+		return bad("The controller does not support the given upgrade type.")
+	}
+	if level < 0 {
+		return bad("A feature version cannot be less than 0.")
+	}
+	if who, r, ok := m.whoLacks(u.Feature, level); ok {
+		if r == (metadata.VersionRange{}) {
+			return bad("%s does not support this feature.", who)
+		}
+		return bad("%s only supports versions %d-%d", who, r.Min, r.Max)
+	}
+	switch {
+	case level < current && kind == upgrade:
+		return bad("Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.")
+	case level > current && kind != upgrade:
+		return bad("Can't downgrade to a newer version.")
+	case level < current && u.Feature == metadata.MetadataVersionFeature:
+		if kind == unsafeDowngrade {
+			return refuse(kerr.InvalidUpdateVersion, "Invalid metadata.version %d. Unsafe metadata downgrade is not supported in this version.", level)
+		}
+		return refuse(kerr.InvalidUpdateVersion, "Invalid metadata.version %d. Refusing to perform the requested downgrade because it might delete metadata information.", level)
+	}
+	return nil
+}
+
+// whoLacks finds a process that cannot work at a level.
+func (m *machine) whoLacks(feature string, level int16) (who string, r metadata.VersionRange, found bool) {
+	if r := SupportedFeatures()[feature]; level < r.Min || level > r.Max {
+		return "Local controller", r, true
+	}
+	for b := range m.hard.image.Brokers() {
+		if r := b.Features[feature]; level != 0 && (level < r.Min || level > r.Max) {
+			return "Broker " + strconv.Itoa(int(b.ID)), r, true
+		}
+	}
+	return "", r, false
+}

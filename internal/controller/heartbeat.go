@@ -1,0 +1,289 @@
+package controller
+
+import (
+	"slices"
+
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// brokerState is how the controller sees a broker (KIP-631).
+type brokerState int8
+
+const (
+	stateFenced brokerState = iota
+	stateActive
+	stateShuttingDown // controlled shutdown: its leaderships are being moved
+	stateGone         // it may end now
+)
+
+func stateOf(b *metadata.Broker) brokerState {
+	switch {
+	case b.Fenced:
+		return stateFenced
+	case b.ShuttingDown:
+		return stateShuttingDown
+	}
+	return stateActive
+}
+
+// brokerHeartbeat decides BrokerHeartbeat: a sign of life, with which the broker asks for another state.
+func (m *machine) brokerHeartbeat(e env, req *kmsg.BrokerHeartbeatRequest) decision {
+	resp := req.ResponseKind().(*kmsg.BrokerHeartbeatResponse)
+	b, err := m.checkEpoch(req.BrokerID, req.BrokerEpoch)
+	if err != nil {
+		resp.ErrorCode = err.number()
+		return decision{reply: resp}
+	}
+	now := stateOf(b)
+	next := m.nextState(b, now, req)
+	var records []metadata.Record
+	if next != now {
+		switch next {
+		case stateFenced:
+			records = m.fence(e, b)
+		case stateGone:
+			if now != stateFenced {
+				records = m.fence(e, b)
+			}
+		case stateActive:
+			records = m.unfence(e, b)
+		case stateShuttingDown:
+			records = m.shutDown(e, b)
+		}
+	}
+	if next == stateFenced || next == stateGone {
+		delete(m.soft.sessions, b.ID)
+	} else {
+		it := m.soft.hear(b.ID, e.nowMs, req.CurrentMetadataOffset)
+		if next == stateShuttingDown && (next != now || m.leads(b.ID)) {
+			it.shutdownOffset = m.nextOffset() + int64(len(records)) - 1
+		}
+	}
+	records = append(records, m.dirsOffline(e, b, req.OfflineLogDirs)...)
+	if next != stateGone {
+		records = append(records, m.cordon(b, req.CordonedLogDirs)...)
+	}
+	resp.IsCaughtUp = req.CurrentMetadataOffset >= b.Epoch
+	resp.IsFenced = next == stateFenced || next == stateGone
+	resp.ShouldShutdown = next == stateGone
+	return decision{records: records, apart: true, reply: resp}
+}
+
+// nextState decides what a broker becomes.
+func (m *machine) nextState(b *metadata.Broker, now brokerState, req *kmsg.BrokerHeartbeatRequest) brokerState {
+	switch now {
+	case stateFenced:
+		if req.WantShutdown {
+			return stateGone
+		}
+		if !req.WantFence && req.CurrentMetadataOffset >= b.Epoch {
+			return stateActive // it knows of its own registration, so of all that came before
+		}
+	case stateActive:
+		switch {
+		case req.WantShutdown && (req.WantFence || !m.leads(b.ID)):
+			return stateGone
+		case req.WantShutdown:
+			return stateShuttingDown
+		case req.WantFence:
+			return stateFenced
+		}
+	case stateShuttingDown:
+		if m.leads(b.ID) {
+			return now
+		}
+		// The others must know who leads now, or they would go on fetching from it.
+		if it := m.soft.sessions[b.ID]; it == nil || it.shutdownOffset <= m.soft.lowestOffset(m.hard) {
+			return stateGone
+		}
+	}
+	return now
+}
+
+// leads reports whether a broker leads any partition.
+func (m *machine) leads(id int32) bool {
+	for topic := range m.hard.topicsOn[id] {
+		for _, p := range m.hard.image.TopicByID(topic).Partitions {
+			if p.Leader == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fence takes a broker out of every ISR and leadership.
+func (m *machine) fence(e env, b *metadata.Broker) []metadata.Record {
+	records := m.withoutBroker(e, b.ID)
+	return append(records, &metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: 1})
+}
+
+// unfence lets a broker lead again, and gives it what has no leader and waits for it.
+func (m *machine) unfence(e env, b *metadata.Broker) []metadata.Record {
+	records := []metadata.Record{&metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: -1}}
+	canLead := func(id int32) bool { return id == b.ID || m.hard.isActive(id) }
+	m.eachPartition(m.hard.leaderless, func(topic *metadata.Topic, id int32, p *metadata.Partition) {
+		if p.Leader == metadata.NoLeader && p.IsReplica(b.ID) {
+			records = m.appendChange(e, records, topic, id, p, p.ISR, canLead)
+		}
+	})
+	return records
+}
+
+func (m *machine) shutDown(e env, b *metadata.Broker) []metadata.Record {
+	records := []metadata.Record{&metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, InControlledShutdown: 1}}
+	return append(records, m.withoutBroker(e, b.ID)...)
+}
+
+// withoutBroker takes a broker out of every ISR that it is in, and elects others where it led.
+func (m *machine) withoutBroker(e env, broker int32) []metadata.Record {
+	var records []metadata.Record
+	m.eachPartition(m.hard.topicsOn[broker], func(topic *metadata.Topic, id int32, p *metadata.Partition) {
+		if p.InISR(broker) {
+			records = m.appendChange(e, records, topic, id, p, without(p.ISR, broker), m.otherThan(broker))
+		}
+	})
+	return records
+}
+
+func (m *machine) otherThan(broker int32) func(int32) bool {
+	return func(id int32) bool { return id != broker && m.hard.isActive(id) }
+}
+
+// eachPartition visits the partitions of topics, in the order of names and ids.
+func (m *machine) eachPartition(topics map[metadata.UUID]int, visit func(topic *metadata.Topic, id int32, p *metadata.Partition)) {
+	sorted := make([]*metadata.Topic, 0, len(topics))
+	for id := range topics {
+		sorted = append(sorted, m.hard.image.TopicByID(id))
+	}
+	slices.SortFunc(sorted, func(a, b *metadata.Topic) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	for _, topic := range sorted {
+		for id, p := range topic.Partitions {
+			visit(topic, int32(id), p)
+		}
+	}
+}
+
+func (m *machine) appendChange(e env, records []metadata.Record, topic *metadata.Topic, id int32, p *metadata.Partition, isr []int32, canLead func(int32) bool) []metadata.Record {
+	c := changeOf(topic.ID, id, p)
+	c.isr, c.canLead, c.bumpEpoch = isr, canLead, m.hard.image.HasISRShrinkEpoch()
+	if m.isUnclean(e, topic.Name) {
+		c.election = electUnclean
+	}
+	if r := c.record(); r != nil {
+		records = append(records, r)
+	}
+	return records
+}
+
+// dirsOffline takes the replicas in log directories that failed out of their ISRs (KIP-858).
+func (m *machine) dirsOffline(e env, b *metadata.Broker, offline [][16]byte) []metadata.Record {
+	if len(offline) == 0 || !m.hard.image.HasDirectories() {
+		return nil
+	}
+	var failed, left []metadata.UUID
+	for _, dir := range b.Dirs {
+		if slices.Contains(offline, [16]byte(dir)) {
+			failed = append(failed, dir)
+		} else {
+			left = append(left, dir)
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	var records []metadata.Record
+	m.eachPartition(m.hard.topicsOn[b.ID], func(topic *metadata.Topic, id int32, p *metadata.Partition) {
+		if p.InISR(b.ID) && slices.Contains(failed, p.Dir(b.ID)) {
+			records = m.appendChange(e, records, topic, id, p, without(p.ISR, b.ID), m.otherThan(b.ID))
+		}
+	})
+	return append(records, &metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: left})
+}
+
+// cordon notes which log directories take no new replicas (KIP-1066).
+func (m *machine) cordon(b *metadata.Broker, cordoned [][16]byte) []metadata.Record {
+	if cordoned == nil {
+		return nil
+	}
+	dirs := make([]metadata.UUID, len(cordoned))
+	for i, dir := range cordoned {
+		dirs[i] = dir
+	}
+	slices.SortFunc(dirs, func(a, b metadata.UUID) int { return slices.Compare(a[:], b[:]) })
+	if slices.Equal(dirs, b.CordonedDirs) {
+		return nil
+	}
+	return []metadata.Record{&metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, CordonedLogDirs: dirs}}
+}
+
+// assignReplicasToDirs decides AssignReplicasToDirs: a broker tells where it put its replicas (KIP-858).
+func (m *machine) assignReplicasToDirs(e env, req *kmsg.AssignReplicasToDirsRequest) decision {
+	resp := req.ResponseKind().(*kmsg.AssignReplicasToDirsResponse)
+	b, err := m.checkEpoch(req.BrokerID, req.BrokerEpoch)
+	if err != nil {
+		resp.ErrorCode = err.number()
+		return decision{reply: resp}
+	}
+	var records []metadata.Record
+	for _, dir := range req.Directories {
+		d := kmsg.NewAssignReplicasToDirsResponseDirectory()
+		d.ID = dir.ID
+		for _, t := range dir.Topics {
+			topic := kmsg.NewAssignReplicasToDirsResponseDirectoryTopic()
+			topic.TopicID = t.TopicID
+			for _, p := range t.Partitions {
+				result := kmsg.NewAssignReplicasToDirsResponseDirectoryTopicPartition()
+				result.Partition = p.Partition
+				r, err := m.assignDir(e, b, dir.ID, t.TopicID, p.Partition)
+				result.ErrorCode = err.number()
+				if r != nil {
+					records = append(records, r)
+				}
+				topic.Partitions = append(topic.Partitions, result)
+			}
+			d.Topics = append(d.Topics, topic)
+		}
+		resp.Directories = append(resp.Directories, d)
+	}
+	return decision{records: records, apart: true, reply: resp}
+}
+
+func (m *machine) assignDir(e env, b *metadata.Broker, dir, topicID metadata.UUID, id int32) (metadata.Record, *apiError) {
+	topic := m.hard.image.TopicByID(topicID)
+	if topic == nil {
+		return nil, plain(kerr.UnknownTopicID)
+	}
+	if id < 0 || int(id) >= len(topic.Partitions) {
+		return nil, plain(kerr.UnknownTopicOrPartition)
+	}
+	p := topic.Partitions[id]
+	at := slices.Index(p.Replicas, b.ID)
+	if at < 0 {
+		return nil, plain(kerr.NotLeaderForPartition)
+	}
+	dirs := make([]metadata.UUID, len(p.Replicas))
+	copy(dirs, p.Dirs)
+	dirs[at] = dir
+	c := changeOf(topicID, id, p)
+	c.dirs, c.canLead, c.bumpEpoch = dirs, m.hard.isActive, m.hard.image.HasISRShrinkEpoch()
+	// A directory that is offline, or lost: the replica in it is gone from the ISR too.
+	if !b.IsOnlineDir(dir) && p.InISR(b.ID) {
+		c.isr, c.canLead = without(p.ISR, b.ID), m.otherThan(b.ID)
+		if m.isUnclean(e, topic.Name) {
+			c.election = electUnclean
+		}
+	}
+	if r := c.record(); r != nil {
+		return r, nil
+	}
+	return nil, nil
+}
