@@ -99,7 +99,14 @@ func (c *epochs) truncateFromStart(start int64) error {
 	}
 	keep := slices.Clone(list[i-1:])
 	keep[0].start = start
-	return c.store(keep)
+	err := c.store(keep)
+	if isNoSpace(err) {
+		// Retention has to work on a full disk, and a file with too many entries does no harm: they are dropped again
+		// when it is read.
+		c.list.Store(&keep)
+		err = nil
+	}
+	return err
 }
 
 // forOffset is the epoch of an offset; -1 if it lies before the first.

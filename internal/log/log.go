@@ -43,6 +43,10 @@ type Options struct {
 	// next Flush.
 	Flusher func(l *Log, offset int64)
 
+	// Lowered writes the recovery point's checkpoint, before a truncation below it; nil: there is none. It is called with
+	// the log locked.
+	Lowered func(l *Log) error
+
 	// Failed is told once, when the log is taken out of service by an I/O error.
 	Failed func(l *Log, err error)
 }

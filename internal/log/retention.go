@@ -71,7 +71,11 @@ func (l *Log) DeleteOldSegments() (n int, err error) {
 	}
 	list := *l.segments.Load()
 	if n == len(list) {
-		if _, err := l.roll(l.next); err != nil {
+		_, err := l.roll(l.next)
+		switch {
+		case isNoSpace(err) && n > 1:
+			n-- // what can be freed without a new file
+		case err != nil:
 			return 0, l.writeFailed(err)
 		}
 		list = *l.segments.Load()

@@ -357,3 +357,12 @@ func (l *Log) Sweep() {
 		s.sweep()
 	}
 }
+
+// abandon closes a log that is not to be used, without writing anything.
+func (l *Log) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.flush.fail(fmt.Errorf("%w: %s", ErrClosed, l.dir))
+	l.retireAll()
+}

@@ -37,7 +37,9 @@ func (l *Log) truncate(list []*segment, offset int64) error {
 	if err != nil {
 		return err
 	}
-	l.lowerEnd(end)
+	if err := l.lowerEnd(end); err != nil {
+		return err
+	}
 	l.setSegments(list[:i+1])
 	// The last first: a crash must not leave a hole.
 	later := slices.Clone(list[i+1:])
@@ -58,8 +60,9 @@ func (l *Log) truncate(list []*segment, offset int64) error {
 	return nil
 }
 
-// lowerEnd takes everything that points behind an offset back to it. mu is held.
-func (l *Log) lowerEnd(end int64) {
+// lowerEnd takes everything that points behind an offset back to it, the recovery point on disk too: else after a crash
+// the records that are appended next would be taken for flushed ones. mu is held.
+func (l *Log) lowerEnd(end int64) error {
 	l.truncations++
 	l.next = end
 	l.end.Store(min(l.end.Load(), end))
@@ -70,6 +73,10 @@ func (l *Log) lowerEnd(end int64) {
 			break
 		}
 	}
+	if l.o.Lowered != nil {
+		return l.o.Lowered(l)
+	}
+	return nil
 }
 
 // positionOf finds the batch that holds an offset, or the first after it: its position, and the offset where the log
@@ -119,7 +126,9 @@ func (l *Log) TruncateFullyAndStartAt(offset int64) error {
 // restartAt replaces all segments by an empty one. mu is held.
 func (l *Log) restartAt(offset int64) error {
 	list := *l.segments.Load()
-	l.lowerEnd(min(offset, l.next))
+	if err := l.lowerEnd(min(offset, l.next)); err != nil {
+		return l.truncateFailed(err)
+	}
 	if err := l.dropSegments(list); err != nil {
 		return l.truncateFailed(err)
 	}

@@ -1,0 +1,499 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gregor/internal/log/vfs"
+)
+
+// DirsOptions are what the log directories of a node are opened with. Durations of 0 mean Kafka's default.
+type DirsOptions struct {
+	Paths     []string // log.dirs
+	ClusterID string   // written to meta.properties; empty: taken from there
+	NodeID    int32
+
+	Config      *Config                    // the broker's defaults
+	TopicConfig func(topic string) *Config // a topic's effective configuration at load; nil: Config
+	Clock       func() time.Time
+	FS          vfs.FS
+	Logger      *slog.Logger
+
+	RecoveryThreads         int           // num.recovery.threads.per.data.dir; 0: 2
+	ProducerExpirationMs    int64         // producer.id.expiration.ms
+	ProducerCheckInterval   time.Duration // producer.id.expiration.check.interval.ms
+	RetentionCheckInterval  time.Duration // log.retention.check.interval.ms
+	CheckpointInterval      time.Duration // log.flush.offset.checkpoint.interval.ms
+	StartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms
+	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
+	FlushCheckInterval      time.Duration // how often flush.ms is looked at
+
+	// Offline is told once for each directory that fails, on its own goroutine.
+	Offline func(d Dir, err error)
+}
+
+// Dir describes one log directory.
+type Dir struct {
+	Path        string
+	ID          [16]byte // directory.id of meta.properties
+	Err         error    // why it is offline; nil: in use
+	Free, Total int64    // bytes of its file system; -1 if unknown
+	Logs        int
+}
+
+// Dirs is the log directories of one node, the logs in them, and the work in the background. It is safe for concurrent
+// use. OpenDirs makes it; Close must be called.
+type Dirs struct {
+	o           DirsOptions
+	fs          vfs.FS
+	slog        *slog.Logger
+	dirs        []*logDir
+	clusterID   string
+	brokerEpoch atomic.Int64
+	lastEpoch   int64
+
+	creating sync.Mutex // one Create, Delete or MarkStray at a time
+
+	mu     sync.Mutex // guards the maps; no log is called with it held
+	logs   map[partitionKey]placed
+	broken map[partitionKey]brokenLog
+
+	background background
+}
+
+type placed struct {
+	l   *Log
+	dir *logDir
+}
+
+// brokenLog is a partition whose log could not be opened. It stays as it is on disk.
+type brokenLog struct {
+	path string
+	dir  *logDir
+	err  error
+}
+
+// logDir is one log directory.
+type logDir struct {
+	path  string
+	id    [16]byte
+	lock  io.Closer
+	clean bool // found the marker of a clean shutdown
+	err   atomic.Pointer[error]
+
+	checkpoints sync.Mutex // guards written
+	written     map[string]offsetCheckpoint
+}
+
+func (d *logDir) offline() error {
+	if err := d.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// ClusterID is what meta.properties says, or what was asked for at the first start.
+func (d *Dirs) ClusterID() string { return d.clusterID }
+
+// SetBrokerEpoch is kept in the clean shutdown marker (KIP-966).
+func (d *Dirs) SetBrokerEpoch(epoch int64) { d.brokerEpoch.Store(epoch) }
+
+// PreviousBrokerEpoch is what the marker of the last clean shutdown said; -1 if any directory has none.
+func (d *Dirs) PreviousBrokerEpoch() int64 { return d.lastEpoch }
+
+// Dirs lists the directories, those offline too.
+func (d *Dirs) Dirs() []Dir {
+	counts := d.countLogs()
+	list := make([]Dir, 0, len(d.dirs))
+	for _, dir := range d.dirs {
+		list = append(list, d.describe(dir, counts[dir]))
+	}
+	return list
+}
+
+func (d *Dirs) describe(dir *logDir, logs int) Dir {
+	out := Dir{Path: dir.path, ID: dir.id, Err: dir.offline(), Free: -1, Total: -1, Logs: logs}
+	if out.Err == nil {
+		if free, total, err := d.fs.FreeBytes(dir.path); err == nil {
+			out.Free, out.Total = free, total
+		}
+	}
+	return out
+}
+
+func (d *Dirs) countLogs() map[*logDir]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counts := map[*logDir]int{}
+	for _, p := range d.logs {
+		counts[p.dir]++
+	}
+	for _, b := range d.broken {
+		counts[b.dir]++
+	}
+	return counts
+}
+
+// Get finds a log; nil if this node has none, or none that could be opened (see Broken). A log whose directory failed
+// is found: what is done with it gives ErrDirOffline.
+func (d *Dirs) Get(topic string, partition int32) *Log {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.logs[partitionKey{topic, partition}].l
+}
+
+// Broken tells why a partition's log on disk could not be opened; nil if there is no such log.
+func (d *Dirs) Broken(topic string, partition int32) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broken[partitionKey{topic, partition}].err
+}
+
+// All lists the logs in no order.
+func (d *Dirs) All() iter.Seq[*Log] {
+	return func(yield func(*Log) bool) {
+		for _, p := range d.list(nil) {
+			if !yield(p.l) {
+				return
+			}
+		}
+	}
+}
+
+// list copies the logs of one directory, or of all.
+func (d *Dirs) list(dir *logDir) []placed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]placed, 0, len(d.logs))
+	for _, p := range d.logs {
+		if dir == nil || p.dir == dir {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// DirOf is the id of the directory that holds a log; zero if the log is not one of these.
+func (d *Dirs) DirOf(l *Log) [16]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p, ok := d.logs[partitionKey{l.Topic(), l.Partition()}]; ok && p.l == l {
+		return p.dir.id
+	}
+	return [16]byte{}
+}
+
+// Create makes a new log, on the directory with the fewest logs, or on the one with the id dir if that is not zero.
+// Errors: ErrExists; ErrDirOffline if the directory, or all, are offline; why the partition's log on disk cannot be
+// opened; ErrNoSpace.
+func (d *Dirs) Create(topic string, id [16]byte, partition int32, dir [16]byte, c *Config) (*Log, error) {
+	d.creating.Lock()
+	defer d.creating.Unlock()
+	key := partitionKey{topic, partition}
+	d.mu.Lock()
+	_, found := d.logs[key]
+	broken := d.broken[key]
+	d.mu.Unlock()
+	if found {
+		return nil, fmt.Errorf("%w: %s", ErrExists, PartitionDirName(topic, partition))
+	}
+	if broken.err != nil {
+		return nil, broken.err
+	}
+	place, err := d.choose(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(place.path, PartitionDirName(topic, partition))
+	fresh := !exists(d.fs, path)
+	l, err := Open(d.options(place, path, key, id, c))
+	if err != nil {
+		if fresh {
+			d.fs.RemoveAll(path) // half made
+		}
+		switch {
+		case isNoSpace(err):
+			return nil, fmt.Errorf("%w: %w", ErrNoSpace, err)
+		case isDiskFailure(err):
+			d.fail(place, err)
+			return nil, place.offline()
+		}
+		return nil, err
+	}
+	d.mu.Lock()
+	d.logs[key] = placed{l, place}
+	d.mu.Unlock()
+	return l, nil
+}
+
+// choose finds the directory for a new log.
+func (d *Dirs) choose(id [16]byte) (*logDir, error) {
+	counts := d.countLogs()
+	var best *logDir
+	for _, dir := range d.dirs {
+		if id != [16]byte{} {
+			if dir.id == id {
+				return dir, dir.offline()
+			}
+			continue
+		}
+		if dir.offline() == nil && (best == nil || counts[dir] < counts[best]) {
+			best = dir
+		}
+	}
+	if best == nil && id != [16]byte{} {
+		return nil, fmt.Errorf("%w: this node has no log directory with the id %s", ErrDirOffline, formatID(id))
+	}
+	if best == nil {
+		return nil, fmt.Errorf("%w: all log directories have failed", ErrDirOffline)
+	}
+	return best, nil
+}
+
+func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, c *Config) Options {
+	return Options{
+		Dir: path, Topic: key.topic, Partition: key.partition, TopicID: id, Config: c,
+		Clock: d.o.Clock, FS: d.fs, Logger: d.slog, ProducerExpirationMs: d.o.ProducerExpirationMs,
+		Later:   d.background.later,
+		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
+		Lowered: func(*Log) error { return d.checkpointRecovery(dir) },
+		Failed: func(_ *Log, err error) {
+			if isDiskFailure(err) {
+				d.fail(dir, err)
+			}
+		},
+	}
+}
+
+// fail takes a directory offline, and with it its logs.
+func (d *Dirs) fail(dir *logDir, cause error) {
+	err := fmt.Errorf("%w: %s: %w", ErrDirOffline, dir.path, cause)
+	if !dir.err.CompareAndSwap(nil, &err) {
+		return
+	}
+	d.slog.Error("log directory goes offline", "dir", dir.path, "err", cause)
+	d.background.run(func() {
+		for _, p := range d.list(dir) {
+			p.l.Fail(cause)
+		}
+		if d.o.Offline != nil {
+			d.o.Offline(d.describe(dir, d.countLogs()[dir]), cause)
+		}
+	})
+}
+
+// Delete takes a log out of use and deletes its files after file.delete.delay.ms. Error: ErrNotFound.
+func (d *Dirs) Delete(topic string, partition int32) error {
+	return d.remove(topic, partition, deleteDirSuffix)
+}
+
+// MarkStray takes a log out of use that the cluster does not place here, and keeps its files in a directory named
+// -stray. Error: ErrNotFound.
+func (d *Dirs) MarkStray(topic string, partition int32) error {
+	return d.remove(topic, partition, strayDirSuffix)
+}
+
+func (d *Dirs) remove(topic string, partition int32, suffix string) error {
+	d.creating.Lock()
+	defer d.creating.Unlock()
+	key := partitionKey{topic, partition}
+	d.mu.Lock()
+	p, found := d.logs[key]
+	broken, isBroken := d.broken[key]
+	delete(d.logs, key)
+	delete(d.broken, key)
+	d.mu.Unlock()
+	if !found && !isBroken {
+		return fmt.Errorf("%w: %s", ErrNotFound, PartitionDirName(topic, partition))
+	}
+	dir, path := p.dir, ""
+	if isBroken {
+		dir, path = broken.dir, broken.path
+	} else {
+		path = p.l.Dir()
+	}
+	var id [16]byte
+	randomID(&id)
+	retired := filepath.Join(dir.path, retiredDirName(topic, partition, id, suffix))
+	if suffix == strayDirSuffix && !strings.Contains(filepath.Base(retired), topic) {
+		d.slog.Warn("the name of a stray directory is shortened", "topic", topic, "dir", retired)
+	}
+	// A partition of the same name must not inherit the checkpoints of this one. On a full disk that has to wait: the
+	// deletion is what makes room.
+	if err := d.checkpoint(dir, true); err != nil && !errors.Is(err, ErrNoSpace) {
+		return err
+	}
+	if isBroken {
+		err := d.fs.Rename(path, retired)
+		if err == nil {
+			err = d.fs.SyncDir(dir.path)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := p.l.moveAway(retired); err != nil {
+		return err
+	}
+	d.slog.Info("log taken out of use", "topic", topic, "partition", partition, "dir", retired)
+	if suffix == deleteDirSuffix {
+		delay := time.Minute
+		if found {
+			delay = time.Duration(p.l.Config().FileDeleteDelayMs) * time.Millisecond
+		}
+		d.background.later(delay, func() { d.removeDir(retired) })
+	}
+	return nil
+}
+
+func (d *Dirs) removeDir(path string) {
+	err := d.fs.RemoveAll(path)
+	if err == nil {
+		err = d.fs.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		d.slog.Warn("a deleted partition's directory could not be removed", "dir", path, "err", err)
+	}
+}
+
+// Checkpoint writes the checkpoint files now.
+func (d *Dirs) Checkpoint() error {
+	var errs []error
+	for _, dir := range d.dirs {
+		errs = append(errs, d.checkpoint(dir, true))
+	}
+	return errors.Join(errs...)
+}
+
+// checkpoint writes the checkpoints of a directory; all, or only those that go with the high watermark.
+func (d *Dirs) checkpoint(dir *logDir, all bool) error {
+	if err := dir.offline(); err != nil {
+		return err
+	}
+	err := d.checkpointHighWatermarks(dir)
+	if all && err == nil {
+		if err = d.checkpointRecovery(dir); err == nil {
+			err = d.checkpointStarts(dir)
+		}
+	}
+	return err
+}
+
+func (d *Dirs) checkpointHighWatermarks(dir *logDir) error {
+	return d.writeCheckpoint(dir, highWatermarkCheckpointFile, func(l *Log) (int64, bool) { return l.HighWatermark(), true })
+}
+
+func (d *Dirs) checkpointRecovery(dir *logDir) error {
+	return d.writeCheckpoint(dir, recoveryPointCheckpointFile, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
+}
+
+// checkpointStarts keeps the log starts that the segments' names do not tell.
+func (d *Dirs) checkpointStarts(dir *logDir) error {
+	return d.writeCheckpoint(dir, logStartCheckpointFile, func(l *Log) (int64, bool) {
+		start := l.StartOffset()
+		return start, start > (*l.segments.Load())[0].base
+	})
+}
+
+// writeCheckpoint writes a file if it changes.
+func (d *Dirs) writeCheckpoint(dir *logDir, name string, value func(*Log) (int64, bool)) error {
+	dir.checkpoints.Lock()
+	defer dir.checkpoints.Unlock()
+	c := offsetCheckpoint{}
+	for _, p := range d.list(dir) {
+		if offset, ok := value(p.l); ok {
+			c[partitionKey{p.l.Topic(), p.l.Partition()}] = offset
+		}
+	}
+	if old, ok := dir.written[name]; ok && maps.Equal(old, c) {
+		return nil
+	}
+	err := writeAtomic(d.fs, filepath.Join(dir.path, name), c.encode())
+	switch {
+	case err == nil:
+		dir.written[name] = c
+		return nil
+	case isNoSpace(err):
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	d.fail(dir, err)
+	return dir.offline()
+}
+
+// Close ends the work in the background, closes all logs, writes checkpoints and markers, and unlocks the directories.
+// A directory where anything failed gets no marker, so that the next start recovers it.
+func (d *Dirs) Close() error {
+	d.background.stop()
+	var wg sync.WaitGroup
+	errs := make([]error, len(d.dirs))
+	for i, dir := range d.dirs {
+		wg.Go(func() { errs[i] = d.closeDir(dir) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (d *Dirs) closeDir(dir *logDir) error {
+	defer func() {
+		if dir.lock != nil {
+			dir.lock.Close()
+		}
+	}()
+	list := d.list(dir)
+	errs := make([]error, len(list))
+	parallel(len(list), max(d.o.RecoveryThreads, 4), func(i int) { errs[i] = list[i].l.Close() })
+	if err := dir.offline(); err != nil {
+		return nil // known, and reported when it failed
+	}
+	// Checkpoints read what closed logs still hold: their offsets.
+	err := errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+	if err == nil {
+		err = d.checkpoint(dir, true)
+	}
+	if err != nil {
+		return err
+	}
+	if d.hasBroken(dir) {
+		d.slog.Warn("a log could not be opened, so no clean shutdown is noted", "dir", dir.path)
+		return nil
+	}
+	marker := cleanShutdown{Version: 0, BrokerEpoch: d.brokerEpoch.Load()}
+	if err := writeFile(d.fs, filepath.Join(dir.path, cleanShutdownFile), marker.encode(), true); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(dir.path)
+}
+
+func (d *Dirs) hasBroken(dir *logDir) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.broken {
+		if b.dir == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// parallel calls do for 0 to n-1 on at most width goroutines and waits.
+func parallel(n, width int, do func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, width) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
