@@ -170,11 +170,13 @@ func groupFailure(io IO, err error) error {
 	var usage *UsageError
 	var exit *ExitError
 	var answered *groupError
+	var plain *answeredError
+	var missing *missingPartition
 	switch {
 	case err == nil, errors.As(err, &usage), errors.As(err, &exit):
 		return err
-	case errors.As(err, &answered):
-		printGroupError(io, "Executing consumer group command failed due to "+answered.Error())
+	case errors.As(err, &answered), errors.As(err, &plain), errors.As(err, &missing):
+		printGroupError(io, "Executing consumer group command failed due to "+err.Error())
 		return nil
 	}
 	printGroupError(io, "Executing consumer group command failed due to "+explain(err))
@@ -182,6 +184,11 @@ func groupFailure(io IO, err error) error {
 }
 
 func printGroupError(io IO, message string) { fmt.Fprintln(io.Out, "\nError: "+message) }
+
+// answeredError is a broker's answer in its own words.
+type answeredError struct{ message string }
+
+func (e *answeredError) Error() string { return e.message }
 
 // groupError is what a broker answered about a group.
 type groupError struct {

@@ -211,7 +211,7 @@ func (c *groupsClient) expandTopics(ctx context.Context, args []string, mustExis
 		t := topics[name]
 		if t.Err != nil {
 			if mustExist {
-				return nil, &groupError{err: t.Err}
+				return nil, &answeredError{KafkaMessage(t.Err, nil)}
 			}
 			found = append(found, topicPartition{name, -1})
 			continue
@@ -285,7 +285,7 @@ func fill(ctx context.Context, list func(context.Context, ...string) (kadm.Liste
 	for _, tp := range partitions {
 		o, ok := listed.Lookup(tp.topic, tp.partition)
 		if !ok {
-			return &groupError{err: kerr.UnknownTopicOrPartition}
+			return &missingPartition{tp}
 		}
 		if o.Err != nil {
 			return &groupError{err: o.Err}
@@ -293,6 +293,13 @@ func fill(ctx context.Context, list func(context.Context, ...string) (kadm.Liste
 		wanted[tp] = o.Offset
 	}
 	return nil
+}
+
+// missingPartition is a partition that was named and does not exist.
+type missingPartition struct{ topicPartition }
+
+func (e *missingPartition) Error() string {
+	return fmt.Sprintf("The partitions \"%s\" do not exist", e.topicPartition)
 }
 
 func topicsOf(partitions []topicPartition) []string {
@@ -315,7 +322,7 @@ func (c *groupsClient) fillAfter(ctx context.Context, at time.Time, partitions [
 	for _, tp := range partitions {
 		o, ok := listed.Lookup(tp.topic, tp.partition)
 		if !ok {
-			return &groupError{err: kerr.UnknownTopicOrPartition}
+			return &missingPartition{tp}
 		}
 		if o.Err != nil {
 			return &groupError{err: o.Err}
@@ -437,7 +444,6 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 	if top != nil && !errors.As(top, &code) {
 		return top
 	}
-	problem := top
 	status := map[topicPartition]error{}
 	for _, tp := range partitions {
 		err := top
@@ -447,14 +453,11 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 			err, _ = results.Lookup(tp.topic, tp.partition)
 		}
 		status[tp] = err
-		problem = cmp.Or(problem, err)
 	}
-	if problem == nil {
+	if top == nil {
 		fmt.Fprintf(c.io.Out, "Request succeeded for deleting offsets from group %s.\n", group)
-	} else if top != nil {
-		printGroupError(c.io, KafkaMessage(top, nil))
 	} else {
-		printGroupError(c.io, "Encounter some partition level error, see the follow-up details:")
+		printGroupError(c.io, KafkaMessage(top, nil))
 	}
 	slices.SortFunc(partitions, func(a, b topicPartition) int {
 		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
@@ -467,7 +470,7 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 	for _, tp := range partitions {
 		partition, text := strconv.Itoa(int(tp.partition)), "Successful"
 		if tp.partition < 0 {
-			partition = "Not Provided"
+			partition = "-"
 		}
 		if err := status[tp]; err != nil {
 			text = "Error: " + javaError(err, nil)

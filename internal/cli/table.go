@@ -8,6 +8,12 @@ func Commands() []Command {
 		consoleProducerCommand(),
 		consoleConsumerCommand(),
 		consumerGroupsCommand(),
+		configsCommand(),
+		getOffsetsCommand(),
+		deleteRecordsCommand(),
+		brokerAPIVersionsCommand(),
+		clusterCommand(),
+		groupsCommand(),
 		dumpLogCommand(),
 		storageCommand(),
 	}
