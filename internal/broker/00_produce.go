@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -116,10 +117,12 @@ const adminClientID = "__admin_client"
 func checkProduced(version int16, records []byte) error {
 	batch, rest, err := record.Next(records)
 	switch {
-	case len(records) == 0:
+	case len(records) == 0 || errors.Is(err, record.ErrTruncated):
 		return fmt.Errorf("%w: Produce requests with version %d must have at least one record batch per partition", record.ErrInvalidRecord, version)
+	case errors.Is(err, record.ErrOldMagic):
+		return fmt.Errorf("%w: Produce requests with version %d are only allowed to contain record batches with magic version 2", record.ErrInvalidRecord, version)
 	case err != nil:
-		return checkBroken(version, err)
+		return err
 	case len(rest) > 0:
 		return fmt.Errorf("%w: Produce requests with version %d are only allowed to contain exactly one record batch per partition", record.ErrInvalidRecord, version)
 	case batch.Codec() == record.Zstd && version < 7:
@@ -128,13 +131,6 @@ func checkProduced(version int16, records []byte) error {
 		return errTransactionalUnsupported
 	}
 	return nil
-}
-
-func checkBroken(version int16, err error) error {
-	if errorCode(err) == kerr.UnsupportedForMessageFormat.Code {
-		return fmt.Errorf("%w: Produce requests with version %d are only allowed to contain record batches with magic version 2", record.ErrInvalidRecord, version)
-	}
-	return err
 }
 
 // fail fills in an error, with the leader to go to instead where the client can read it.

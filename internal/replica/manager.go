@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -17,10 +18,19 @@ type TopicConfig struct {
 	MinInSyncReplicas int // min.insync.replicas
 }
 
+// Logs is where the logs of this broker's partitions are: [log.Dirs].
+type Logs interface {
+	Get(topic string, partition int32) *log.Log
+	Create(topic string, id [16]byte, partition int32, dir [16]byte, c *log.Config) (*log.Log, error)
+	Delete(topic string, partition int32) error
+	MarkStray(topic string, partition int32) error
+	All() iter.Seq[*log.Log]
+}
+
 // Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
 type Options struct {
 	NodeID int32
-	Dirs   *log.Dirs
+	Dirs   Logs
 	// TopicConfig makes a topic's configuration of its overrides. An error is logged and the defaults are used.
 	TopicConfig func(topic string, overrides map[string]string) (TopicConfig, error)
 	Logger      *slog.Logger
