@@ -44,7 +44,7 @@ func (m *Machine) deleteGroups(t coordinator.Token, req *kmsg.DeleteGroupsReques
 func (m *Machine) places(g *group, topics []string) []place {
 	found := map[place]struct{}{}
 	wanted := func(topic string) bool { return topics == nil || slices.Contains(topics, topic) }
-	for topic, partitions := range g.offsets {
+	for topic, partitions := range m.offsets[g.id] {
 		if wanted(topic) {
 			for p, s := range partitions {
 				if s.latest != nil {
@@ -85,7 +85,7 @@ func (m *Machine) deleteOffsets(t coordinator.Token, req *kmsg.OffsetDeleteReque
 		for j := range topic.Partitions {
 			rp := kmsg.NewOffsetDeleteResponseTopicPartition()
 			rp.Partition = topic.Partitions[j].Partition
-			s := g.offsets.get(topic.Topic, rp.Partition)
+			s := m.offsets[g.id].get(topic.Topic, rp.Partition)
 			switch {
 			case read:
 				rp.ErrorCode = kerr.GroupSubscribedToTopic.Code

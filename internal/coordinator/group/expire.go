@@ -41,7 +41,7 @@ func (m *Machine) expireGroup(g *group) {
 	}
 	retentionMs := m.config().OffsetsRetentionMs
 	kept := false
-	for topic, partitions := range g.offsets {
+	for topic, partitions := range m.offsets[g.id] {
 		for p, s := range partitions {
 			if s.latest == nil {
 				continue

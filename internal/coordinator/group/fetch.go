@@ -32,11 +32,8 @@ func (m *Machine) fetchOffsets(t coordinator.Token, req *kmsg.OffsetFetchRequest
 func (m *Machine) fetchGroup(req *kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
 	r := kmsg.NewOffsetFetchResponseGroup()
 	r.Group = req.Group
-	g := m.groups[req.Group]
 	if req.Topics == nil {
-		if g != nil {
-			r.Topics = m.fetchAll(g, stable)
-		}
+		r.Topics = m.fetchAll(req.Group, stable)
 		return r
 	}
 	for i := range req.Topics {
@@ -44,21 +41,21 @@ func (m *Machine) fetchGroup(req *kmsg.OffsetFetchRequestGroup, stable bool) kms
 		rt := kmsg.NewOffsetFetchResponseGroupTopic()
 		rt.Topic, rt.TopicID = topic.Topic, topic.TopicID
 		for _, p := range topic.Partitions {
-			rt.Partitions = append(rt.Partitions, m.fetchPartition(g, topic.Topic, topic.TopicID, p, stable))
+			rt.Partitions = append(rt.Partitions, m.fetchPartition(place{req.Group, topic.Topic, p}, topic.TopicID, stable))
 		}
 		r.Topics = append(r.Topics, rt)
 	}
 	return r
 }
 
-func (m *Machine) fetchAll(g *group, stable bool) []kmsg.OffsetFetchResponseGroupTopic {
+func (m *Machine) fetchAll(group string, stable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	var topics []kmsg.OffsetFetchResponseGroupTopic
-	for _, name := range slices.Sorted(maps.Keys(g.offsets)) {
+	for _, name := range slices.Sorted(maps.Keys(m.offsets[group])) {
 		rt := kmsg.NewOffsetFetchResponseGroupTopic()
 		rt.Topic = name
-		for p, s := range g.offsets[name] {
+		for p, s := range m.offsets[group][name] {
 			if s.seen(stable) != nil {
-				rt.Partitions = append(rt.Partitions, m.fetchPartition(g, name, [16]byte{}, p, stable))
+				rt.Partitions = append(rt.Partitions, m.fetchPartition(place{group, name, p}, [16]byte{}, stable))
 			}
 		}
 		if len(rt.Partitions) > 0 {
@@ -83,18 +80,15 @@ func (s *slot) seen(stable bool) *offset {
 }
 
 // fetchPartition answers for one partition: offset -1 if there is none.
-func (m *Machine) fetchPartition(g *group, topic string, id [16]byte, partition int32, stable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+func (m *Machine) fetchPartition(p place, id [16]byte, stable bool) kmsg.OffsetFetchResponseGroupTopicPartition {
 	r := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 	none := ""
-	r.Partition, r.Offset, r.LeaderEpoch, r.Metadata = partition, -1, -1, &none
-	if g == nil {
-		return r
-	}
-	if stable && m.unsettled(g, topic, partition) {
+	r.Partition, r.Offset, r.LeaderEpoch, r.Metadata = p.partition, -1, -1, &none
+	if g := m.groups[p.group]; g != nil && stable && m.unsettled(g, p.topic, p.partition) {
 		r.ErrorCode = kerr.UnstableOffsetCommit.Code
 		return r
 	}
-	o := g.offsets.get(topic, partition).seen(stable)
+	o := m.offsets[p.group].get(p.topic, p.partition).seen(stable)
 	if o == nil || id != [16]byte{} && o.topicID != [16]byte{} && o.topicID != id {
 		return r
 	}

@@ -5,9 +5,8 @@ import "slices"
 // group is a consumer group: what the log says of it, and what is going on in it.
 type group struct {
 	id      string
-	stored  *stored // nil: offsets only, nobody has ever joined (a simple group)
-	live    *live   // nil while loading
-	offsets offsets
+	stored  *stored            // nil: offsets only, nobody has ever joined (a simple group)
+	live    *live              // nil while loading
 	openTxn map[int64]struct{} // producers with offsets in a transaction that has not ended
 }
 

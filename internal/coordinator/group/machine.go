@@ -18,6 +18,7 @@ type Machine struct {
 	logger *slog.Logger
 
 	groups       map[string]*group
+	offsets      map[string]offsets    // by group; those of one that was deleted stay until that is committed
 	foreign      map[string]int16      // groups of protocols this coordinator does not speak, by the type of their key
 	transactions map[int64]transaction // by producer id
 	uncommitted  []change              // in the order of positions
@@ -39,13 +40,13 @@ func NewMachine(config func() Config, logger *slog.Logger) *Machine {
 	}
 	return &Machine{
 		config: config, logger: logger,
-		groups: map[string]*group{}, foreign: map[string]int16{}, transactions: map[int64]transaction{},
+		groups: map[string]*group{}, offsets: map[string]offsets{}, foreign: map[string]int16{}, transactions: map[int64]transaction{},
 	}
 }
 
 // create makes a group that nobody has joined.
 func (m *Machine) create(id string) *group {
-	g := &group{id: id, offsets: offsets{}}
+	g := &group{id: id}
 	if m.elected {
 		g.live = newLive(m.now)
 	}
@@ -105,13 +106,11 @@ func (m *Machine) applyOffset(position int64, p place, o *offset, producer int64
 }
 
 func (m *Machine) applyGroup(id string, s *stored) {
-	g := m.groups[id]
 	if s == nil {
-		if g != nil {
-			delete(m.groups, id)
-		}
+		delete(m.groups, id)
 		return
 	}
+	g := m.groups[id]
 	if g == nil {
 		g = m.create(id)
 	}

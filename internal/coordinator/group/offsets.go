@@ -21,6 +21,7 @@ type offset struct {
 // the record is committed, so that no client starts from an offset that a failover takes back.
 type slot struct {
 	latest, visible *offset
+	changes         int // applied and not committed
 }
 
 // offsets are a group's, by topic and partition.
@@ -40,17 +41,6 @@ func (o offsets) slot(topic string, partition int32) *slot {
 		partitions[partition] = s
 	}
 	return s
-}
-
-// tidy removes a slot that holds nothing any more.
-func (o offsets) tidy(topic string, partition int32) {
-	partitions := o[topic]
-	if s := partitions[partition]; s == nil || s.latest != nil || s.visible != nil {
-		return
-	}
-	if delete(partitions, partition); len(partitions) == 0 {
-		delete(o, topic)
-	}
 }
 
 // place names a slot.
@@ -73,24 +63,40 @@ type transaction map[place]*offset
 
 // setOffset is the effect of an offset's record, or of the end of its transaction.
 func (m *Machine) setOffset(position int64, p place, to *offset) {
-	g := m.groups[p.group]
-	if g == nil {
-		if to == nil {
-			return
-		}
-		g = m.create(p.group)
-	}
+	of := m.offsets[p.group]
 	var s *slot
 	if to == nil {
-		if s = g.offsets.get(p.topic, p.partition); s == nil {
+		if s = of.get(p.topic, p.partition); s == nil {
 			return
 		}
 	} else {
-		s = g.offsets.slot(p.topic, p.partition)
+		if m.groups[p.group] == nil {
+			m.create(p.group)
+		}
+		if of == nil {
+			of = offsets{}
+			m.offsets[p.group] = of
+		}
+		s = of.slot(p.topic, p.partition)
 		to.position = position
 	}
 	s.latest = to
+	s.changes++
 	m.uncommitted = append(m.uncommitted, change{position, p, s, to})
+}
+
+// tidy removes a slot that holds nothing any more, and what held nothing but it.
+func (m *Machine) tidy(p place) {
+	of := m.offsets[p.group]
+	if s := of.get(p.topic, p.partition); s == nil || s.changes > 0 || s.visible != nil {
+		return
+	}
+	if delete(of[p.topic], p.partition); len(of[p.topic]) > 0 {
+		return
+	}
+	if delete(of, p.topic); len(of) == 0 {
+		delete(m.offsets, p.group)
+	}
 }
 
 // Committed shows the offsets up to position to clients.
@@ -99,10 +105,9 @@ func (m *Machine) Committed(position int64) {
 	for n < len(m.uncommitted) && m.uncommitted[n].position <= position {
 		c := &m.uncommitted[n]
 		c.slot.visible = c.to
+		c.slot.changes--
 		if c.to == nil {
-			if g := m.groups[c.place.group]; g != nil {
-				g.offsets.tidy(c.place.topic, c.place.partition)
-			}
+			m.tidy(c.place)
 		}
 		n++
 	}
@@ -118,16 +123,14 @@ func (m *Machine) Mark(position int64, mark coordinator.Marker) {
 	t := m.transactions[mark.ProducerID]
 	delete(m.transactions, mark.ProducerID)
 	for p, o := range t {
-		g := m.groups[p.group]
-		if g == nil {
-			continue
+		if g := m.groups[p.group]; g != nil {
+			delete(g.openTxn, mark.ProducerID)
 		}
-		delete(g.openTxn, mark.ProducerID)
 		if !mark.Commit {
 			continue
 		}
 		// A plain commit that came after the transaction's own wins.
-		if s := g.offsets.get(p.topic, p.partition); s == nil || s.latest == nil || s.latest.position < o.position {
+		if s := m.offsets[p.group].get(p.topic, p.partition); s == nil || s.latest == nil || s.latest.position < o.position {
 			written := o.position
 			m.setOffset(position, p, o)
 			o.position = written

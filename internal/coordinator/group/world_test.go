@@ -330,9 +330,9 @@ func hardState(m *Machine) string {
 			}
 		}
 		b.WriteString("\n")
-		for _, t := range slices.Sorted(maps.Keys(g.offsets)) {
-			for _, p := range slices.Sorted(maps.Keys(g.offsets[t])) {
-				if o := g.offsets[t][p].latest; o != nil {
+		for _, t := range slices.Sorted(maps.Keys(m.offsets[id])) {
+			for _, p := range slices.Sorted(maps.Keys(m.offsets[id][t])) {
+				if o := m.offsets[id][t][p].latest; o != nil {
 					fmt.Fprintf(&b, "  %s-%d: %s at %d, position %d\n", t, p, o, o.committedMs, o.position)
 				}
 			}
