@@ -15,6 +15,8 @@ func Commands() []Command {
 		clusterCommand(),
 		groupsCommand(),
 		dumpLogCommand(),
+		producerPerfCommand(),
+		consumerPerfCommand(),
 		storageCommand(),
 	}
 }
