@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"gregor/internal/metadata"
 
@@ -18,6 +19,8 @@ func (b *Broker) offsetCommit(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.OffsetCommitRequest)
 	image := b.image()
 	resp := kmsg.NewPtrOffsetCommitResponse()
+	// A topic without partitions is not answered, as in Kafka.
+	req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
 	resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(req.Topics))
 	var known []kmsg.OffsetCommitRequestTopic
 	var where []*kmsg.OffsetCommitResponseTopicPartition // of each partition in known

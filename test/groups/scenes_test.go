@@ -59,8 +59,7 @@ func everyVersion(s *script) {
 	s.do("a", "commit", 10, s.commit("", -1, "", s.topicID, map[int32]int64{0: 10, 1: 11}, nil))
 	s.do("a", "fetch", 10, s.fetch(10, "", s.topicID, 0, 1, 2))
 	s.do("a", "fetch all", 10, s.fetch(10, "", noID))
-	unknown := s.topicID
-	unknown[5]++
+	unknown := [16]byte{1, 2, 3}
 	s.do("a", "commit to an unknown id", 10, s.commit("", -1, "", unknown, map[int32]int64{0: 10}, nil))
 	s.do("a", "fetch of an unknown id", 10, s.fetch(10, "", unknown, 0))
 }

@@ -61,10 +61,14 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 // nobody knows matches nothing.
 func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 	r := kmsg.NewPtrListGroupsResponse()
-	if passes(req.TypesFilter, typeName) {
+	states := make([]string, len(req.StatesFilter))
+	for i, s := range req.StatesFilter {
+		states[i] = strings.TrimSpace(s) // Kafka does so for states, and not for types
+	}
+	if len(req.TypesFilter) == 0 || passes(req.TypesFilter, typeName) {
 		for _, id := range slices.Sorted(maps.Keys(m.groups)) {
 			g := m.groups[id]
-			if _, foreign := m.foreign[id]; foreign || !passes(req.StatesFilter, g.live.state.String()) {
+			if _, foreign := m.foreign[id]; foreign || len(req.StatesFilter) > 0 && !passes(states, g.live.state.String()) {
 				continue
 			}
 			rg := kmsg.NewListGroupsResponseGroup()
@@ -76,7 +80,5 @@ func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 }
 
 func passes(filter []string, name string) bool {
-	return len(filter) == 0 || slices.ContainsFunc(filter, func(f string) bool {
-		return strings.EqualFold(strings.TrimSpace(f), name)
-	})
+	return slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, name) })
 }
