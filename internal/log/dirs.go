@@ -89,6 +89,7 @@ type logDir struct {
 	id    [16]byte
 	lock  io.Closer
 	clean bool // found the marker of a clean shutdown
+	boot  bool // was last used since the machine started
 	err   atomic.Pointer[error]
 
 	checkpoints sync.Mutex // guards written

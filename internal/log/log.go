@@ -34,6 +34,11 @@ type Options struct {
 	HighWatermark  int64 // from the checkpoint; taken into the range from log start to log end
 	CleanShutdown  bool  // the last user closed the log: nothing has to be recovered
 
+	// SameBoot: the machine has not lost power since the log was written, so whatever is damaged before the very end of
+	// the log is no trace of the crash, and the log is refused. Without it the log is cut at the first damaged batch past
+	// the recovery point, as Apache Kafka does: after a power failure the rest may have reached the disk in any order.
+	SameBoot bool
+
 	ProducerExpirationMs int64 // producer.id.expiration.ms; 0: a day
 
 	// Later runs remove after the delay, on any goroutine; nil: at once. Delayed deletion of files goes through it.

@@ -154,7 +154,9 @@ func (d *Dirs) takeDir(dir *logDir) (*MetaProperties, error) {
 	if err := d.fs.MkdirAll(dir.path); err != nil {
 		return nil, err
 	}
-	lock, err := d.fs.Lock(filepath.Join(dir.path, lockFile))
+	path := filepath.Join(dir.path, lockFile)
+	owner := vfs.ReadOwner(d.fs, path)
+	lock, err := d.fs.Lock(path)
 	var locked *vfs.LockedError
 	if errors.As(err, &locked) {
 		return nil, fmt.Errorf("%w: %s: %w; stop that process, or use another log.dirs", ErrLocked, dir.path, err)
@@ -163,7 +165,8 @@ func (d *Dirs) takeDir(dir *logDir) (*MetaProperties, error) {
 		return nil, err
 	}
 	dir.lock = lock
-	path := filepath.Join(dir.path, metaPropertiesFile)
+	dir.boot = owner.BootID != "" && owner.BootID == d.fs.BootID()
+	path = filepath.Join(dir.path, metaPropertiesFile)
 	b, err := readFile(d.fs, path)
 	if isNotExist(err) {
 		return nil, nil
@@ -282,6 +285,7 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		key := keys[i]
 		o := d.options(dir, filepath.Join(dir.path, PartitionDirName(key.topic, key.partition)), key, [16]byte{}, d.o.TopicConfig(key.topic))
 		o.RecoveryPoint, o.LogStartOffset, o.HighWatermark, o.CleanShutdown = points[key], starts[key], marks[key], dir.clean
+		o.SameBoot = dir.boot
 		l, err := Open(o)
 		d.loaded(dir, key, o.Dir, l, err)
 	})

@@ -17,8 +17,8 @@ import (
 // epochs are brought up to date, and checksums are checked from the recovery point on.
 //
 // A batch that is damaged at the end of the log, at or past the recovery point, is a torn tail: it was never known to be
-// on disk, and is cut off. A damaged batch that had been flushed, or that has an intact batch behind it, is not the
-// trace of a crash; the log is refused with ErrCorrupt, and nothing is changed.
+// on disk, and is cut off. A damaged batch that had been flushed, or, unless the machine lost power, that has an intact
+// batch behind it, is not the trace of a crash; the log is refused with ErrCorrupt and its records are left as they are.
 func (l *Log) recover(list []*segment) error {
 	if n := len(list); n > 0 {
 		l.segments.Store(&list)
@@ -165,7 +165,7 @@ func (l *Log) recoverSegments(list []*segment) ([]*segment, error) {
 			continue
 		}
 		if r.cut > 0 && i < len(list)-1 {
-			l.slog.Warn("empty segments behind a torn tail are removed", "dir", l.dir, "segments", len(list)-1-i)
+			l.slog.Warn("segments behind a torn tail are removed", "dir", l.dir, "segments", len(list)-1-i)
 			later := slices.Clone(list[i+1:])
 			slices.Reverse(later)
 			list = list[:i+1]
@@ -270,23 +270,35 @@ func (r *recovery) apply(b record.Batch) error {
 // tornTail decides what a damaged batch is: a tail to be cut, or damage to report.
 func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
 	path := r.s.path(logSuffix)
-	advice := "; the replica stays offline: delete the partition's directory to have it copied from another replica, or cut the file there to give up the rest"
+	const advice = "; the replica stays offline: delete the partition's directory to have it copied from another replica, or cut the file at that position to give up the rest"
 	if r.next < r.l.o.RecoveryPoint {
 		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, advice)
 	}
+	what, found := r.intactBehind(f, pos, size)
+	if found && r.l.o.SameBoot {
+		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail%s", pos, r.next, cause, what, advice)
+	}
+	r.cut = size - pos
+	if found {
+		r.l.slog.Error("damage found after a power failure; the log is cut there, in data that had not been flushed",
+			"file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "behind", what, "cause", cause)
+	} else {
+		r.l.slog.Warn("torn tail cut after a crash", "file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "cause", cause)
+	}
+	return nil
+}
+
+// intactBehind looks for intact batches behind a damaged one.
+func (r *recovery) intactBehind(f io.ReaderAt, pos, size int64) (what string, found bool) {
 	if at, offset, found := findBatch(f, pos+1, size, r.next, r.s); found {
-		return corrupt(path, "position %d, offset %d: %v; intact records follow from offset %d at position %d, so this is no torn tail%s",
-			pos, r.next, cause, offset, at, advice)
+		return fmt.Sprintf("intact records follow from offset %d at position %d", offset, at), true
 	}
 	for _, s := range r.later {
 		if s.size.Load() > 0 && !r.blank(s) {
-			return corrupt(path, "position %d, offset %d: %v; a later segment %s holds records, so this is no torn tail%s",
-				pos, r.next, cause, s.path(logSuffix), advice)
+			return fmt.Sprintf("a later segment %s holds records", s.path(logSuffix)), true
 		}
 	}
-	r.cut = size - pos
-	r.l.slog.Warn("torn tail cut after a crash", "file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "cause", cause)
-	return nil
+	return "", false
 }
 
 // blank tells whether a segment has no intact batch.

@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +21,7 @@ type Mem struct {
 	root  *memNode
 	now   func() time.Time
 	locks map[string]bool
+	boot  int
 	limit int64 // bytes; 0: no limit
 	used  int64
 }
@@ -67,6 +70,7 @@ func (m *Mem) Crash(rnd *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMem(m.now)
+	c.boot = m.boot + 1
 	seen := map[*memNode]*memNode{}
 	c.root = survivor(m.root, rnd, seen)
 	for _, n := range seen {
@@ -333,8 +337,25 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 		return nil, &LockedError{Path: name}
 	}
 	m.locks[name] = true
+	n := f.(*memFile).n
+	m.used -= int64(len(n.data))
+	n.data = Owner{os.Getpid(), m.bootID()}.encode()
+	n.size = int64(len(n.data))
+	m.used += n.size
 	return &memLock{m: m, name: name, f: f}, nil
 }
+
+// Kill is the file system after the process ended: everything written is there, and no lock is held.
+func (m *Mem) Kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.locks)
+}
+
+// BootID implements FS: each Crash is another boot.
+func (m *Mem) BootID() string { return m.bootID() }
+
+func (m *Mem) bootID() string { return "boot-" + strconv.Itoa(m.boot) }
 
 type memLock struct {
 	m    *Mem

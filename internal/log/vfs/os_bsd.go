@@ -13,7 +13,7 @@ import (
 func datasync(f *os.File) error { return f.Sync() }
 
 // Lock implements FS, with flock(2).
-func (OS) Lock(name string) (io.Closer, error) {
+func (o OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
@@ -23,11 +23,20 @@ func (OS) Lock(name string) (io.Closer, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 		}
-		return nil, &LockedError{Path: name, PID: readPID(f)}
+		return nil, &LockedError{Path: name, PID: ownerOf(f).PID}
 	}
-	if err := writePID(f); err != nil {
+	if err := writeOwner(f, o.BootID()); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// BootID implements FS: macOS has an id of the boot session, other systems nothing that is safe to compare.
+func (OS) BootID() string {
+	id, err := unix.Sysctl("kern.bootsessionuuid")
+	if err != nil {
+		return ""
+	}
+	return id
 }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -24,7 +25,7 @@ func datasync(f *os.File) error {
 
 // Lock implements FS. The lock belongs to the open file (F_OFD_SETLK), so two nodes in one process exclude each other,
 // and it conflicts with the POSIX locks that Apache Kafka's Java takes.
-func (OS) Lock(name string) (io.Closer, error) {
+func (o OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
@@ -40,11 +41,20 @@ func (OS) Lock(name string) (io.Closer, error) {
 		if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &holder); err == nil && holder.Pid > 0 {
 			return nil, &LockedError{Path: name, PID: int(holder.Pid)}
 		}
-		return nil, &LockedError{Path: name, PID: readPID(f)}
+		return nil, &LockedError{Path: name, PID: ownerOf(f).PID}
 	}
-	if err := writePID(f); err != nil {
+	if err := writeOwner(f, o.BootID()); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// BootID implements FS.
+func (OS) BootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
 }

@@ -56,7 +56,7 @@ func (OS) FreeBytes(name string) (free, total int64, err error) {
 const lockAt = 1 << 30
 
 // Lock implements FS, with LockFileEx.
-func (OS) Lock(name string) (io.Closer, error) {
+func (o OS) Lock(name string) (io.Closer, error) {
 	f, err := openFile(name, os.O_RDWR|os.O_CREATE, 0)
 	if err != nil {
 		return nil, err
@@ -68,11 +68,14 @@ func (OS) Lock(name string) (io.Closer, error) {
 		if !errors.Is(err, windows.ERROR_LOCK_VIOLATION) && !errors.Is(err, windows.ERROR_IO_PENDING) {
 			return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 		}
-		return nil, &LockedError{Path: name, PID: readPID(f)}
+		return nil, &LockedError{Path: name, PID: ownerOf(f).PID}
 	}
-	if err := writePID(f); err != nil {
+	if err := writeOwner(f, o.BootID()); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
 }
+
+// BootID implements FS. There is no id of a boot.
+func (OS) BootID() string { return "" }

@@ -68,8 +68,13 @@ type FS interface {
 	SyncDir(name string) error
 
 	// Lock takes an exclusive lock on a file, creating it if it is missing, without waiting. If another process has it
-	// the error is a *LockedError. The lock ends when the closer is closed or the process ends.
+	// the error is a *LockedError. The lock ends when the closer is closed or the process ends. The file says who took
+	// it last, see Owner.
 	Lock(name string) (io.Closer, error)
+
+	// BootID differs between two boots of the machine; empty if it cannot be told. If it is the same as when a file was
+	// written, the machine did not lose power since, so the writes of a process that ended are all there.
+	BootID() string
 
 	// FreeBytes is the space left for this process on the file system that holds the directory; total its size.
 	FreeBytes(name string) (free, total int64, err error)
