@@ -28,7 +28,9 @@ func (e *Engine) run() {
 			return
 		}
 		for _, f := range queue {
-			f()
+			if err = f(); err != nil {
+				break
+			}
 		}
 		for err == nil && e.node.HasReady() {
 			err = e.step()

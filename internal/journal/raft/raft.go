@@ -8,6 +8,7 @@ package raft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -63,8 +64,8 @@ type Engine struct {
 	wake chan struct{} // has room for one signal
 	done chan struct{} // closed when the goroutine has ended
 
-	mu     sync.Mutex // guards what follows; the goroutine takes it for moments only
-	queue  []func()   // what the goroutine is to do, in order
+	mu     sync.Mutex     // guards what follows; the goroutine takes it for moments only
+	queue  []func() error // what the goroutine is to do, in order; an error ends it
 	status journal.Status
 	leads  bool  // Append is allowed, at status.Epoch
 	next   int64 // offset of the next append
@@ -144,11 +145,7 @@ func (e *Engine) Start(h journal.Handler) error {
 
 // Campaign implements journal.Journal.
 func (e *Engine) Campaign() {
-	e.enqueue(func() {
-		if err := e.node.Campaign(); err != nil {
-			e.o.Logger.Error("cannot campaign for the metadata log", "error", err)
-		}
-	})
+	e.enqueue(func() error { return e.node.Campaign() })
 }
 
 // Append implements journal.Journal.
@@ -174,7 +171,7 @@ func (e *Engine) Append(epoch int32, offset, timestampMs int64, values [][]byte)
 		return fmt.Errorf("%w: offset %d, the end is %d", journal.ErrUnexpectedOffset, offset, e.next)
 	}
 	e.next = batch.NextOffset()
-	e.queue = append(e.queue, func() { e.propose(batch) })
+	e.queue = append(e.queue, func() error { e.propose(batch); return nil })
 	e.signal()
 	return nil
 }
@@ -194,8 +191,8 @@ func (e *Engine) propose(b record.Batch) {
 func (e *Engine) Save(ctx context.Context, s journal.Snapshot) error {
 	c := checkpoint{end: s.LastOffset + 1, epoch: s.Epoch}
 	var err error
-	if doErr := e.do(ctx, func() { c, err = e.checkpointAt(c) }); doErr != nil || err != nil {
-		return firstError(doErr, err)
+	if doErr := e.do(ctx, func() error { c, err = e.checkpointAt(c); return nil }); doErr != nil || err != nil {
+		return errors.Join(doErr, err)
 	}
 	if c.index == 0 {
 		return nil // there is a snapshot as new as this one
@@ -203,13 +200,13 @@ func (e *Engine) Save(ctx context.Context, s journal.Snapshot) error {
 	if err := writeCheckpoint(e.o.FS, e.dir, c, s, e.o.Now().UnixMilli()); err != nil {
 		return err
 	}
-	doErr := e.do(ctx, func() {
-		if err = e.log.compact(c); err == nil {
-			err = e.log.clean(e.o.RetentionBytes, e.o.RetentionMs, e.o.Now().UnixMilli())
+	return e.do(ctx, func() error {
+		if err := e.log.compact(c); err != nil {
+			return err
 		}
 		e.setStatus()
+		return e.log.clean(e.o.RetentionBytes, e.o.RetentionMs, e.o.Now().UnixMilli())
 	})
-	return firstError(doErr, err)
 }
 
 // checkpointAt finds the Raft index of a snapshot; 0 when it would not be newer than the one we have.
@@ -251,7 +248,7 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-func (e *Engine) enqueue(f func()) bool {
+func (e *Engine) enqueue(f func() error) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed || e.failed != nil {
@@ -263,14 +260,14 @@ func (e *Engine) enqueue(f func()) bool {
 }
 
 // do runs f on the goroutine and waits for it.
-func (e *Engine) do(ctx context.Context, f func()) error {
-	ran := make(chan struct{})
-	if !e.enqueue(func() { f(); close(ran) }) {
+func (e *Engine) do(ctx context.Context, f func() error) error {
+	ran := make(chan error, 1)
+	if !e.enqueue(func() error { err := f(); ran <- err; return err }) {
 		return journal.ErrClosed
 	}
 	select {
-	case <-ran:
-		return nil
+	case err := <-ran:
+		return err
 	case <-e.done:
 		return journal.ErrClosed
 	case <-ctx.Done():
@@ -283,13 +280,4 @@ func (e *Engine) signal() {
 	case e.wake <- struct{}{}:
 	default:
 	}
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"gregor/internal/journal"
-	"gregor/internal/log/vfs"
 )
 
 // follower collects what a journal tells.
@@ -163,5 +162,3 @@ func save(t *testing.T, e *Engine, f *follower) {
 		t.Fatal(err)
 	}
 }
-
-var _ vfs.FS = vfs.OS{}

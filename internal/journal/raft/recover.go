@@ -21,6 +21,9 @@ func openLog(fsys vfs.FS, dir string, segmentBytes int64, logger *slog.Logger) (
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, err
 	}
+	if err := fsys.SyncDir(filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
 	files, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, err

@@ -40,24 +40,27 @@ func parseSegmentName(name string) (base int64, ok bool) {
 }
 
 // openSegment opens a segment and empties its indexes.
-func openSegment(fsys vfs.FS, dir string, base int64) (s *segment, err error) {
-	s = &segment{base: base, maxMs: -1}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.log, err = fsys.OpenWrite(filepath.Join(dir, segmentName(base, ".log"))); err != nil {
+func openSegment(fsys vfs.FS, dir string, base int64) (*segment, error) {
+	s := &segment{base: base, maxMs: -1}
+	if err := s.open(fsys, dir); err != nil {
+		s.close()
 		return nil, err
+	}
+	return s, nil
+}
+
+func (s *segment) open(fsys vfs.FS, dir string) (err error) {
+	if s.log, err = fsys.OpenWrite(filepath.Join(dir, segmentName(s.base, ".log"))); err != nil {
+		return err
 	}
 	if s.size, err = s.log.Size(); err != nil {
-		return nil, err
+		return err
 	}
-	if s.index, err = fsys.Create(filepath.Join(dir, segmentName(base, ".index"))); err != nil {
-		return nil, err
+	if s.index, err = fsys.Create(filepath.Join(dir, segmentName(s.base, ".index"))); err != nil {
+		return err
 	}
-	s.timeIndex, err = fsys.Create(filepath.Join(dir, segmentName(base, ".timeindex")))
-	return s, err
+	s.timeIndex, err = fsys.Create(filepath.Join(dir, segmentName(s.base, ".timeindex")))
+	return err
 }
 
 // write appends batches, already encoded one behind the other, without syncing them.
