@@ -49,7 +49,7 @@ func parseScenario(file, text string) ([]step, error) {
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case strings.HasPrefix(line, "~ "):
-			from, to, ok := strings.Cut(line[2:], " => ")
+			from, to, ok := strings.Cut(line[2:]+" ", " => ")
 			if !ok {
 				return nil, fmt.Errorf("%s:%d: want ~ REGEXP => TEXT", file, i+1)
 			}
@@ -57,7 +57,7 @@ func parseScenario(file, text string) ([]step, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
 			}
-			replace = append(replace[:len(replace):len(replace)], replacement{re, strings.ReplaceAll(to, `\n`, "\n")})
+			replace = append(replace[:len(replace):len(replace)], replacement{re, strings.ReplaceAll(strings.TrimSuffix(to, " "), `\n`, "\n")})
 		case strings.HasPrefix(line, "$"):
 			kind, command, _ := strings.Cut(line[1:], " ")
 			steps = append(steps, step{line: i + 1, kind: kind, args: words(command), replace: replace})
