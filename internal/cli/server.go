@@ -146,9 +146,7 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 	}
 	serve()
 	logs := node.NewLogs(io.Out, f.level)
-	for _, w := range warnings {
-		logs.Part("config").Warn(w.Message, "key", w.Key)
-	}
+	warn(logs, warnings)
 	n, err := node.Start(ctx, node.Options{Config: values, Logs: logs})
 	if err != nil {
 		fmt.Fprintln(io.Err, "server-start:", err)
@@ -156,6 +154,21 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 	}
 	tellReady()
 	return serveUntil(ctx, n, io)
+}
+
+// warn logs keys without effect, one line for all of a kind.
+func warn(logs *node.Logs, warnings []config.Warning) {
+	var order []string
+	keys := map[string][]string{}
+	for _, w := range warnings {
+		if keys[w.Message] == nil {
+			order = append(order, w.Message)
+		}
+		keys[w.Message] = append(keys[w.Message], w.Key)
+	}
+	for _, message := range order {
+		logs.Part("config").Warn(message, "keys", strings.Join(keys[message], ","))
+	}
 }
 
 func serverProperties(f serverFlags) (map[string]string, error) {

@@ -13,7 +13,7 @@ import (
 var ErrUnknownKey = errors.New("unknown configuration key")
 
 // ErrNotYet is a configuration that Kafka can run and this version cannot.
-var ErrNotYet = errors.New("not in this version")
+var ErrNotYet = errors.New("comes with a later version")
 
 // ParseBroker reads a broker's properties. The warnings are about keys without effect. The error is an [*Error] when
 // one value is wrong.
@@ -164,18 +164,18 @@ func checkBroker(v *Values) error {
 // checkRoles finds out whether this is a single node that is its own controller; clusters come later.
 func checkRoles(v *Values) error {
 	if zk := v.String("zookeeper.connect"); zk != "" {
-		return fmt.Errorf("%w: zookeeper.connect=%s: metadata in ZooKeeper comes with a later version; remove it to run a single node that is its own controller", ErrNotYet, zk)
+		return fmt.Errorf("zookeeper.connect=%s: metadata in ZooKeeper %w; remove the key to run a single node that is its own controller", zk, ErrNotYet)
 	}
 	roles := v.List("process.roles")
 	if v.Has("process.roles") && (len(roles) != 2 || !slices.Contains(roles, "broker") || !slices.Contains(roles, "controller")) {
-		return fmt.Errorf("%w: process.roles=%s: nodes that are only broker or only controller come with a later version; use process.roles=broker,controller", ErrNotYet, strings.Join(roles, ","))
+		return fmt.Errorf("process.roles=%s: a node that is only broker or only controller %w; use process.roles=broker,controller", strings.Join(roles, ","), ErrNotYet)
 	}
 	voters := v.List("controller.quorum.voters")
 	if len(voters) > 1 {
-		return fmt.Errorf("%w: controller.quorum.voters=%s: a quorum of several controllers comes with a later version; name one voter, this node", ErrNotYet, strings.Join(voters, ","))
+		return fmt.Errorf("controller.quorum.voters=%s: a quorum of several controllers %w; name one voter, this node", strings.Join(voters, ","), ErrNotYet)
 	}
 	if servers := v.List("controller.quorum.bootstrap.servers"); len(servers) > 1 {
-		return fmt.Errorf("%w: controller.quorum.bootstrap.servers=%s: a quorum of several controllers comes with a later version; name one server, this node", ErrNotYet, strings.Join(servers, ","))
+		return fmt.Errorf("controller.quorum.bootstrap.servers=%s: a quorum of several controllers %w; name one server, this node", strings.Join(servers, ","), ErrNotYet)
 	}
 	for _, voter := range voters {
 		id, addr, ok := strings.Cut(voter, "@")

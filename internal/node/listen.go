@@ -36,7 +36,7 @@ func listen(ctx context.Context, listeners []config.Listener) (list []*bound, er
 	}()
 	for _, l := range listeners {
 		if l.Protocol != "PLAINTEXT" {
-			return list, fmt.Errorf("listeners: %s has protocol %s: TLS and SASL come with a later version; only PLAINTEXT can be used: %w", l, l.Protocol, config.ErrNotYet)
+			return list, fmt.Errorf("listeners: %s has protocol %s, which %w; use PLAINTEXT", l, l.Protocol, config.ErrNotYet)
 		}
 		opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr())
 		if err != nil {
