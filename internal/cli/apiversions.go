@@ -61,7 +61,7 @@ type brokerAPIs struct {
 type apiVersion struct {
 	Key  int16  `json:"key"`
 	Name string `json:"name"`
-	Min  int16  `json:"min"`
+	Min  int16  `json:"min"` // -1: the broker does not have it
 	Max  int16  `json:"max"`
 }
 
@@ -103,18 +103,42 @@ func askVersions(ctx context.Context, client *kgo.Client, id int32) ([]apiVersio
 		if name == "Unknown" || name == "" {
 			name = "UNKNOWN"
 		}
-		if fixed, ok := kafkaNames[k.ApiKey]; ok {
-			name = fixed
+		if known, ok := clientAPIs[k.ApiKey]; ok {
+			name = known
 		}
-		versions = append(versions, apiVersion{k.ApiKey, name, k.MinVersion, k.MaxVersion})
+		versions = append(versions, apiVersion{Key: k.ApiKey, Name: name, Min: k.MinVersion, Max: k.MaxVersion})
+	}
+	for key, name := range clientAPIs {
+		if !slices.ContainsFunc(versions, func(v apiVersion) bool { return v.Key == key }) {
+			versions = append(versions, apiVersion{Key: key, Name: name, Min: -1, Max: -1})
+		}
 	}
 	slices.SortFunc(versions, func(a, b apiVersion) int { return cmp.Compare(a.Key, b.Key) })
 	return versions, nil
 }
 
-// kafkaNames are the requests that the client library calls by another name than Kafka does.
-var kafkaNames = map[int16]string{
-	22: "InitProducerId", 29: "DescribeAcls", 30: "CreateAcls", 31: "DeleteAcls", 50: "DescribeUserScramCredentials", 51: "AlterUserScramCredentials",
+// clientAPIs are the requests that Kafka 4.3.0's clients know, by their names in Kafka; what a broker does not have of
+// them is printed as UNSUPPORTED.
+var clientAPIs = map[int16]string{
+	0: "Produce", 1: "Fetch", 2: "ListOffsets", 3: "Metadata", 8: "OffsetCommit", 9: "OffsetFetch",
+	10: "FindCoordinator", 11: "JoinGroup", 12: "Heartbeat", 13: "LeaveGroup", 14: "SyncGroup", 15: "DescribeGroups",
+	16: "ListGroups", 17: "SaslHandshake", 18: "ApiVersions", 19: "CreateTopics", 20: "DeleteTopics",
+	21: "DeleteRecords", 22: "InitProducerId", 23: "OffsetForLeaderEpoch", 24: "AddPartitionsToTxn",
+	25: "AddOffsetsToTxn", 26: "EndTxn", 27: "WriteTxnMarkers", 28: "TxnOffsetCommit", 29: "DescribeAcls",
+	30: "CreateAcls", 31: "DeleteAcls", 32: "DescribeConfigs", 33: "AlterConfigs", 34: "AlterReplicaLogDirs",
+	35: "DescribeLogDirs", 36: "SaslAuthenticate", 37: "CreatePartitions", 38: "CreateDelegationToken",
+	39: "RenewDelegationToken", 40: "ExpireDelegationToken", 41: "DescribeDelegationToken", 42: "DeleteGroups",
+	43: "ElectLeaders", 44: "IncrementalAlterConfigs", 45: "AlterPartitionReassignments",
+	46: "ListPartitionReassignments", 47: "OffsetDelete", 48: "DescribeClientQuotas", 49: "AlterClientQuotas",
+	50: "DescribeUserScramCredentials", 51: "AlterUserScramCredentials", 55: "DescribeQuorum", 57: "UpdateFeatures",
+	60: "DescribeCluster", 61: "DescribeProducers", 64: "UnregisterBroker", 65: "DescribeTransactions",
+	66: "ListTransactions", 68: "ConsumerGroupHeartbeat", 69: "ConsumerGroupDescribe",
+	71: "GetTelemetrySubscriptions", 72: "PushTelemetry", 74: "ListConfigResources", 75: "DescribeTopicPartitions",
+	76: "ShareGroupHeartbeat", 77: "ShareGroupDescribe", 78: "ShareFetch", 79: "ShareAcknowledge",
+	80: "AddRaftVoter", 81: "RemoveRaftVoter", 83: "InitializeShareGroupState", 84: "ReadShareGroupState",
+	85: "WriteShareGroupState", 86: "DeleteShareGroupState", 87: "ReadShareGroupStateSummary",
+	88: "StreamsGroupHeartbeat", 89: "StreamsGroupDescribe", 90: "DescribeShareGroupOffsets",
+	91: "AlterShareGroupOffsets", 92: "DeleteShareGroupOffsets",
 }
 
 func (b brokerAPIs) print(io IO) {
@@ -140,6 +164,9 @@ func (b brokerAPIs) print(io IO) {
 
 // usable is the range and the highest version that this tool speaks too.
 func (v apiVersion) usable() string {
+	if v.Max < 0 {
+		return "UNSUPPORTED"
+	}
 	text := strconv.Itoa(int(v.Min))
 	if v.Max > v.Min {
 		text += " to " + strconv.Itoa(int(v.Max))

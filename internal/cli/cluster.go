@@ -104,21 +104,17 @@ func (c topicsClient) printEndpoints(ctx context.Context, fenced, asJSON bool) e
 	if asJSON {
 		return PrintJSON(c.io.Out, found)
 	}
-	host, rack := 10, 10
+	host, rack := 4, 10
 	for _, e := range found {
 		host = max(host, len(e.Host))
 		if e.Rack != nil {
 			rack = max(rack, len(*e.Rack))
 		}
 	}
-	line := func(id, at, port, rackName, state string) {
-		text := fmt.Sprintf("%-10s %-*s %-10s %-*s ", id, host, at, port, rack, rackName)
-		if fenced {
-			text += fmt.Sprintf("%-10s ", state)
-		}
-		fmt.Fprintf(c.io.Out, "%s%-15s\n", text, map[bool]string{true: "ENDPOINT_TYPE", false: "broker"}[id == "ID"])
+	line := func(id, at, port, rackName, state, kind string) {
+		fmt.Fprintf(c.io.Out, "%-10s %-*s %-10s %-*s %-10s %-15s\n", id, host, at, port, rack, rackName, state, kind)
 	}
-	line("ID", "HOST", "PORT", "RACK", "STATE")
+	line("ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE")
 	for _, e := range found {
 		name, state := "null", "unfenced"
 		if e.Rack != nil {
@@ -127,7 +123,7 @@ func (c topicsClient) printEndpoints(ctx context.Context, fenced, asJSON bool) e
 		if e.Fenced {
 			state = "fenced"
 		}
-		line(strconv.Itoa(int(e.ID)), e.Host, strconv.Itoa(int(e.Port)), name, state)
+		line(strconv.Itoa(int(e.ID)), e.Host, strconv.Itoa(int(e.Port)), name, state, "broker")
 	}
 	return nil
 }

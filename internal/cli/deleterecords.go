@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 func deleteRecordsCommand() Command {
@@ -111,7 +112,7 @@ func deleteRecords(ctx context.Context, admin *kadm.Client, offsets kadm.Offsets
 	offsets.Each(func(o kadm.Offset) {
 		d := deletion{Topic: o.Topic, Partition: o.Partition}
 		if r, ok := responses.Lookup(o.Topic, o.Partition); !ok {
-			d.Error = "no broker answered"
+			d.Error = javaError(kerr.UnknownTopicOrPartition, nil)
 		} else if r.Err != nil {
 			d.Error = javaError(r.Err, nil)
 		} else {

@@ -36,22 +36,30 @@ func newRoot(io IO, commands []Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gregor",
 		Short:         "Apache Kafka's protocol, formats, tools and guarantees in one static binary.",
-		Version:       "(Kafka " + KafkaVersion + ")",
+		Version:       KafkaVersion,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate("gregor, with the tools and the protocol of Kafka {{.Version}}\n")
 	root.SetIn(io.In)
 	root.SetOut(io.Out)
 	root.SetErr(io.Err)
 	for _, c := range commands {
-		root.AddCommand(&cobra.Command{
+		command := &cobra.Command{
 			Use:                c.Name,
 			Short:              c.Summary,
 			DisableFlagParsing: true,
 			ValidArgsFunction:  completer(c),
 			Run:                func(*cobra.Command, []string) {}, // Execute has run it before cobra is asked
-		})
+		}
+		if c.Script != "" {
+			command.Aliases = []string{c.Script, c.Script + ".sh"}
+		}
+		command.SetHelpFunc(func(*cobra.Command, []string) { c.Exec(root.Context(), []string{"--help"}, io) })
+		root.AddCommand(command)
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newCompletion(root, commands))
 	return root
 }
 

@@ -75,15 +75,12 @@ func isConsumerGroup(g listedGroup) bool {
 }
 
 func printAllGroups(io IO, groups []listedGroup) {
-	width := 15
+	width := 20
 	for _, g := range groups {
 		width = max(width, len(g.Group))
 	}
-	line := func(group, kind, protocolType string) {
-		fmt.Fprintf(io.Out, "%-*s %-20s %s\n", width+10, group, kind, protocolType)
-	}
-	line("GROUP", "TYPE", "PROTOCOL")
+	fmt.Fprintf(io.Out, "%-*s %-20s %-20s\n", width, "GROUP", "TYPE", "PROTOCOL")
 	for _, g := range groups {
-		line(g.Group, g.Type, g.ProtocolType)
+		fmt.Fprintf(io.Out, "%-*s %-20s %-20s \n", width, g.Group, g.Type, g.ProtocolType)
 	}
 }

@@ -87,7 +87,7 @@ func (f *topicsFlags) check() error {
 	}
 	if f.alter.Seen() {
 		if f.config.Seen() {
-			return Usagef("Option combination \"[bootstrap-server],[config]\" can't be used with option \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)")
+			return Usagef("Option combination \"[[bootstrap-server], [config]]\" can't be used with option \"[alter]\" (To alter topic configurations, the kafka-configs tool can be used.)")
 		}
 		if err := Require(f.partitions); err != nil {
 			return err
