@@ -31,6 +31,7 @@ type Conn struct {
 	cancel   context.CancelFunc
 	replies  replyQueue
 
+	draining  atomic.Bool  // the reader is to stop
 	active    atomic.Int64 // Unix nanoseconds of the last request or reply
 	closeOnce sync.Once
 	reason    string
@@ -64,6 +65,14 @@ func (c *Conn) close(reason string) {
 	})
 }
 
+// drain ends the reader, lets replies leave, and closes the connection.
+func (c *Conn) drain() {
+	c.draining.Store(true)
+	_ = c.net.SetReadDeadline(time.Unix(1, 0))
+	c.replies.drain()
+	c.close("shutting down")
+}
+
 // errGone is why a request is not read: the connection is closing.
 var errGone = errors.New("connection is closing")
 
@@ -71,14 +80,21 @@ var errGone = errors.New("connection is closing")
 func (c *Conn) read() {
 	budget := &connBudget{conn: c}
 	frames := wire.NewFrameReader(c.net, &c.server.pool, budget)
-	for {
-		if err := frames.Wait(); err != nil {
-			c.ended(err)
+	for !c.draining.Load() {
+		err := frames.Wait()
+		var frame *wire.Frame
+		if err == nil {
+			// A frame that has begun must end in reasonable time, or half a frame would hold memory for ever.
+			l := c.server.limits.Load()
+			_ = c.net.SetReadDeadline(time.Now().Add(l.idle))
+			if c.draining.Load() {
+				return
+			}
+			frame, err = frames.Read(l.requestMaxBytes)
+		}
+		if c.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
-		// A frame that has begun must end in reasonable time, or half a frame would hold memory for ever.
-		_ = c.net.SetReadDeadline(time.Now().Add(c.server.limits.Load().idle))
-		frame, err := frames.Read(c.server.limits.Load().requestMaxBytes)
 		if err != nil {
 			c.ended(err)
 			return
@@ -124,7 +140,7 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 	row := c.server.b.table.find(h.Key)
 	r := &Request{
 		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
-		Conn: c, Arrived: c.server.b.now(), frame: frame, pooled: row != nil && row.pooled,
+		Conn: c, Arrived: c.server.b.now(), frame: frame, pooled: row != nil && row.pooled, parks: row != nil && row.parks,
 	}
 	if row == nil || h.Version < row.min || h.Version > row.max {
 		if h.Key == wire.ApiVersionsKey {

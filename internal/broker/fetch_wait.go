@@ -41,7 +41,7 @@ func (f *fetching) wait(timeout time.Duration) {
 		p.leader, p.epoch = f.parts[i].replica.Leader()
 		f.parts[i].replica.AddWaiter(p)
 	}
-	f.r.OnClose(func() { w.end(false) })
+	f.r.Conn.replies.onEnd(f.r.slot, func() { w.end(false) }, func() { w.end(true) })
 	for i := range w.parts {
 		w.parts[i].Wake(f.parts[i].replica)
 	}

@@ -15,6 +15,8 @@ type handler struct {
 	// pooled has the request's buffer used again after Reply, and strings of the body lie in it instead of being copied:
 	// for the data path, whose handlers keep nothing. Everybody else may keep what Body holds.
 	pooled bool
+	// parks says that a request may wait for other clients. A shutdown does not wait for it.
+	parks bool
 }
 
 // handlers is every API that this broker has. ApiVersions answers and docs/compatibility.md come from it, so a row
@@ -28,10 +30,10 @@ func handlers() []handler {
 		{key: kmsg.OffsetCommit, min: 2, max: 10, serve: (*Broker).offsetCommit},
 		{key: kmsg.OffsetFetch, min: 1, max: 10, serve: (*Broker).offsetFetch},
 		{key: kmsg.FindCoordinator, min: 0, max: 6, serve: (*Broker).findCoordinator},
-		{key: kmsg.JoinGroup, min: 0, max: 9, serve: (*Broker).joinGroup},
+		{key: kmsg.JoinGroup, min: 0, max: 9, serve: (*Broker).joinGroup, parks: true},
 		{key: kmsg.Heartbeat, min: 0, max: 4, serve: (*Broker).heartbeat},
 		{key: kmsg.LeaveGroup, min: 0, max: 5, serve: (*Broker).leaveGroup},
-		{key: kmsg.SyncGroup, min: 0, max: 5, serve: (*Broker).syncGroup},
+		{key: kmsg.SyncGroup, min: 0, max: 5, serve: (*Broker).syncGroup, parks: true},
 		{key: kmsg.DescribeGroups, min: 0, max: 6, serve: (*Broker).describeGroups},
 		{key: kmsg.ListGroups, min: 0, max: 5, serve: (*Broker).listGroups},
 		{key: kmsg.ApiVersions, min: 0, max: 4, serve: (*Broker).apiVersions},

@@ -24,7 +24,9 @@ type slot struct {
 	request *Request
 	out     outgoing
 	done    bool
+	parks   bool   // may wait for long: a shutdown does not wait for it
 	onClose func() // called once if the connection closes before the slot is done
+	onDrain func() // called once if the broker shuts down before the slot is done
 }
 
 // replyQueue restores the order of replies: slots are added by the reader in the order of the requests, finished by
@@ -35,9 +37,12 @@ type replyQueue struct {
 	first  int
 	bytes  int
 	closed bool
-	ready  sync.Cond // the front slot is done, or closed
-	room   sync.Cond // the reader may go on, or closed
-	idle   sync.Cond // nothing is waiting, or closed
+	// sending: the writer has replies that are not on the wire. draining: see drain.
+	sending, draining bool
+
+	ready sync.Cond // the front slot is done, or closed
+	room  sync.Cond // the reader may go on, or closed
+	idle  sync.Cond // nothing is waiting, or closed
 }
 
 func (q *replyQueue) init() {
@@ -47,7 +52,7 @@ func (q *replyQueue) init() {
 }
 
 func (q *replyQueue) add(r *Request) *slot {
-	s := &slot{request: r}
+	s := &slot{request: r, parks: r.parks}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -71,7 +76,7 @@ func (q *replyQueue) finish(s *slot, out outgoing) bool {
 		panic("broker: a request was answered twice")
 	}
 	s.done = true
-	s.onClose = nil
+	s.onClose, s.onDrain = nil, nil
 	if q.closed {
 		return false
 	}
@@ -79,6 +84,9 @@ func (q *replyQueue) finish(s *slot, out outgoing) bool {
 	q.bytes += len(out.buf)
 	if q.slots[q.first] == s {
 		q.ready.Signal()
+	}
+	if q.draining {
+		q.idle.Broadcast()
 	}
 	return true
 }
@@ -93,6 +101,7 @@ func (q *replyQueue) take(dst []outgoing, limit int) (_ []outgoing, ok bool) {
 	if q.closed {
 		return dst, false
 	}
+	q.sending = true
 	for n := 0; q.first < len(q.slots) && q.slots[q.first].done && n <= limit; q.first++ {
 		s := q.slots[q.first]
 		q.slots[q.first] = nil
@@ -113,22 +122,30 @@ func (q *replyQueue) sent(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.bytes -= n
+	q.sending = false
 	q.room.Signal()
-	if q.first == len(q.slots) {
+	if q.draining {
 		q.idle.Broadcast()
 	}
 }
 
-// onClose has f called once if the connection closes before the slot is finished; at once if it is closed already.
-func (q *replyQueue) onClose(s *slot, f func()) {
+// onEnd has close called once if the connection closes, and drain if the broker shuts down, before the slot is finished;
+// at once if that has happened already. Either may be nil.
+func (q *replyQueue) onEnd(s *slot, close, drain func()) {
 	q.mu.Lock()
-	gone := q.closed && !s.done
-	if !s.done {
-		s.onClose = f
+	var now func()
+	switch {
+	case s.done:
+	case q.closed:
+		now = close
+	case q.draining && drain != nil:
+		s.onClose, now = close, drain
+	default:
+		s.onClose, s.onDrain = close, drain
 	}
 	q.mu.Unlock()
-	if gone {
-		f()
+	if now != nil {
+		now()
 	}
 }
 
@@ -142,13 +159,41 @@ func (q *replyQueue) waitForRoom() bool {
 	return !q.closed
 }
 
-// drain waits until no request is without its reply on the wire, or the connection is closed.
+// drain tells the requests that wait to come to an end, and returns when all but those that park are answered and on the
+// wire, or the connection is closed. The reader has stopped or is about to.
 func (q *replyQueue) drain() {
 	q.mu.Lock()
+	q.draining = true
+	var told []func()
+	for _, s := range q.slots[q.first:] {
+		if !s.done && s.onDrain != nil {
+			told = append(told, s.onDrain)
+			s.onDrain = nil
+		}
+	}
+	q.mu.Unlock()
+	for _, f := range told {
+		f()
+	}
+	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.closed && (q.first < len(q.slots) || q.bytes > 0) {
+	for !q.closed && q.busy() {
 		q.idle.Wait()
 	}
+}
+
+// busy reports whether a reply may still leave soon. What stands behind a parked request cannot.
+func (q *replyQueue) busy() bool {
+	if q.first == len(q.slots) {
+		return q.sending
+	}
+	for _, s := range q.slots[q.first:] {
+		if !s.done && !s.parks {
+			return true
+		}
+	}
+	front := q.slots[q.first]
+	return q.sending || front.done
 }
 
 // pending is how many requests have no reply on the wire.

@@ -23,6 +23,7 @@ type Request struct {
 
 	frame  *wire.Frame
 	pooled bool
+	parks  bool
 	slot   *slot // its place in the order of replies
 }
 
@@ -47,7 +48,7 @@ func (r *Request) replyFetch(resp *wire.FetchResponse) {
 
 // OnClose has f called once if the connection closes before the request is answered; at once if it is closed already. f
 // must not block. The request must be ended all the same.
-func (r *Request) OnClose(f func()) { r.Conn.replies.onClose(r.slot, f) }
+func (r *Request) OnClose(f func()) { r.Conn.replies.onEnd(r.slot, f, nil) }
 
 // Drop ends a request that gets no response (Produce with acks=0).
 func (r *Request) Drop() { r.finish(outgoing{}) }

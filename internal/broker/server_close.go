@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,16 +26,17 @@ func (s *server) close(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
-	// A connection without open requests is closed at once; the others when their last reply has left.
+	// All at the same time: one that takes long does not hold up the others.
 	stop := context.AfterFunc(ctx, func() {
 		for _, c := range conns {
 			c.close("shutting down")
 		}
 	})
+	var drained sync.WaitGroup
 	for _, c := range conns {
-		c.replies.drain()
-		c.close("shutting down")
+		drained.Go(c.drain)
 	}
+	drained.Wait()
 	stop()
 	s.unsubscribe()
 	s.mu.Lock()
