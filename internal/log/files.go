@@ -106,3 +106,20 @@ func exists(fsys vfs.FS, path string) bool {
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// makeDir makes a directory, and those above it, durably.
+func makeDir(fsys vfs.FS, path string) error {
+	if exists(fsys, path) {
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := makeDir(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.MkdirAll(path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
+}

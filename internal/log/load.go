@@ -10,13 +10,8 @@ import (
 
 // load reads the directory and recovers what a crash left.
 func (l *Log) load() error {
-	if !exists(l.fs, l.dir) {
-		if err := l.fs.MkdirAll(l.dir); err != nil {
-			return err
-		}
-		if err := l.fs.SyncDir(filepath.Dir(l.dir)); err != nil {
-			return err
-		}
+	if err := makeDir(l.fs, l.dir); err != nil {
+		return err
 	}
 	if err := l.finishSwap(); err != nil {
 		return err

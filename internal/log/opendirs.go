@@ -151,7 +151,7 @@ func (d *Dirs) takeDirs() error {
 
 // takeDir locks one directory and reads its meta.properties; nil if there is none yet.
 func (d *Dirs) takeDir(dir *logDir) (*MetaProperties, error) {
-	if err := d.fs.MkdirAll(dir.path); err != nil {
+	if err := makeDir(d.fs, dir.path); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir.path, lockFile)

@@ -161,22 +161,27 @@ func (l *Log) recoverSegments(list []*segment) ([]*segment, error) {
 			return nil, err
 		}
 		l.next = r.next
-		if r.cut == 0 && i < len(list)-1 {
+		later := slices.Clone(list[i+1:])
+		if len(later) == 0 || r.cut == 0 && !l.lostBefore(later[0]) {
 			continue
 		}
-		if r.cut > 0 && i < len(list)-1 {
-			l.slog.Warn("segments behind a torn tail are removed", "dir", l.dir, "segments", len(list)-1-i)
-			later := slices.Clone(list[i+1:])
-			slices.Reverse(later)
-			list = list[:i+1]
-			l.segments.Store(&list)
-			if err := l.dropSegments(later); err != nil {
-				return nil, err
-			}
+		l.slog.Warn("segments behind a torn tail are removed", "dir", l.dir, "segments", len(later), "end_offset", l.next)
+		list = list[:i+1]
+		l.segments.Store(&list)
+		slices.Reverse(later)
+		if err := l.dropSegments(later); err != nil {
+			return nil, err
 		}
-		break
 	}
 	return list, nil
+}
+
+// lostBefore tells that records before a segment are missing, though no torn batch shows it: after a power failure the
+// end of the segment before may not have reached the disk, and what was to follow it then goes too, so that the log is
+// what was appended up to some point. Without a power failure, or below the recovery point, a gap is what compaction
+// left.
+func (l *Log) lostBefore(s *segment) bool {
+	return !l.o.SameBoot && s.base > l.next && s.base > l.o.RecoveryPoint
 }
 
 // recovery walks one segment.

@@ -367,7 +367,12 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 		return err
 	}
 	s.size.Store(min(s.size.Load(), position))
-	if err := f.Truncate(position); err != nil {
+	err = f.Truncate(position)
+	if err == nil {
+		// Else a power failure could bring the old records back in front of new ones.
+		err = f.Sync()
+	}
+	if err != nil {
 		return err
 	}
 	s.written, s.flushed = position, false

@@ -47,6 +47,11 @@ func (l *Log) truncate(list []*segment, offset int64) error {
 	if err := l.dropSegments(later); err != nil {
 		return err
 	}
+	if len(later) > 0 {
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
+	}
 	if err := s.truncate(position, end, l.config.Load(), l.now()); err != nil {
 		return err
 	}
