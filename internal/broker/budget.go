@@ -2,17 +2,22 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
 // budget bounds the memory of the requests of all connections (queued.max.request.bytes). Who wants more than is left
-// waits, in order of arrival. A request larger than the whole budget gets it when nobody else holds any, so that it
-// does not wait for ever.
+// waits, in order of arrival.
+//
+// A request that was begun and needs more goes before those that have not begun, and may overdraw the budget, one such
+// request at a time. Otherwise requests that each hold a part could wait for each other for ever: four requests of 150 kB
+// that hold 64 kB each of a budget of 200 kB. So at most limit + socket.request.max.bytes are in use.
 type budget struct {
-	mu      sync.Mutex
-	limit   int64 // <= 0: none
-	used    int64
-	waiting []*budgetWait // in order of arrival
+	mu       sync.Mutex
+	limit    int64 // <= 0: none
+	used     int64
+	begun    []*budgetWait // hold a part already
+	notBegun []*budgetWait
 }
 
 type budgetWait struct {
@@ -23,15 +28,16 @@ type budgetWait struct {
 func newBudget(limit int64) *budget { return &budget{limit: limit} }
 
 // acquire takes n bytes, waiting until they are there or ctx ends.
-func (b *budget) acquire(ctx context.Context, n int64) error {
+func (b *budget) acquire(ctx context.Context, n int64, begun bool) error {
+	w := &budgetWait{n: n}
 	b.mu.Lock()
-	if len(b.waiting) == 0 && b.fits(n) {
-		b.used += n
-		b.mu.Unlock()
-		return nil
+	queue := &b.notBegun
+	if begun {
+		queue = &b.begun
 	}
-	w := &budgetWait{n: n, granted: make(chan struct{})}
-	b.waiting = append(b.waiting, w)
+	w.granted = make(chan struct{})
+	*queue = append(*queue, w)
+	b.grant()
 	b.mu.Unlock()
 	select {
 	case <-w.granted:
@@ -40,19 +46,20 @@ func (b *budget) acquire(ctx context.Context, n int64) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-w.granted: // in the same moment
+	if i := slices.Index(*queue, w); i >= 0 {
+		*queue = slices.Delete(*queue, i, i+1)
+	} else { // granted in the same moment
 		b.used -= n
-	default:
-		for i := range b.waiting {
-			if b.waiting[i] == w {
-				b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-				break
-			}
-		}
 	}
 	b.grant()
 	return ctx.Err()
+}
+
+// charge takes n bytes without waiting.
+func (b *budget) charge(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used += n
 }
 
 // release gives n bytes back.
@@ -71,24 +78,34 @@ func (b *budget) resize(limit int64) {
 	b.grant()
 }
 
-func (b *budget) fits(n int64) bool { return b.limit <= 0 || b.used == 0 || b.used+n <= b.limit }
-
 func (b *budget) grant() {
-	for len(b.waiting) > 0 && b.fits(b.waiting[0].n) {
-		b.used += b.waiting[0].n
-		close(b.waiting[0].granted)
-		b.waiting = b.waiting[1:]
+	for len(b.begun) > 0 && (b.limit <= 0 || b.used <= b.limit) {
+		b.begun = b.give(b.begun)
 	}
+	for len(b.begun) == 0 && len(b.notBegun) > 0 && (b.limit <= 0 || b.used == 0 || b.used+b.notBegun[0].n <= b.limit) {
+		b.notBegun = b.give(b.notBegun)
+	}
+}
+
+func (b *budget) give(queue []*budgetWait) []*budgetWait {
+	b.used += queue[0].n
+	close(queue[0].granted)
+	return queue[1:]
 }
 
 // connBudget is the budget as one connection's frame reader sees it.
 type connBudget struct{ conn *Conn }
 
-func (c *connBudget) Acquire(n int) error {
-	if err := c.conn.server.budget.acquire(c.conn.ctx, int64(n)); err != nil {
+func (c *connBudget) Acquire(n int, begun bool) error {
+	if c.conn.server.limits.Load().queuedMaxBytes <= 0 {
+		c.Charge(n)
+		return nil
+	}
+	if err := c.conn.server.budget.acquire(c.conn.ctx, int64(n), begun); err != nil {
 		return errGone
 	}
 	return nil
 }
 
+func (c *connBudget) Charge(n int)  { c.conn.server.budget.charge(int64(n)) }
 func (c *connBudget) Release(n int) { c.conn.server.budget.release(int64(n)) }

@@ -174,9 +174,7 @@ func (c *Conn) decode(row *handler, h wire.RequestHeader, body []byte, frame *wi
 	if err != nil {
 		return nil, err
 	}
-	if err := frame.Charge(size); err != nil {
-		return nil, err
-	}
+	frame.Charge(size)
 	if row.pooled {
 		err = req.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body)
 	} else {

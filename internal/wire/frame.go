@@ -20,10 +20,14 @@ var (
 // bytes arrive, so that a thousand half-open connections that each announce 100 MB cost 64 KiB each and not 100 GB.
 const firstChunk = 64 << 10
 
-// Budget bounds the memory of requests. Acquire waits until n bytes are available and fails when the reader should give
-// up; Release gives them back. The frame reader acquires what it allocates, never what a peer merely announces.
+// Budget bounds the memory of requests. The frame reader takes what it allocates, never what a peer merely announces.
 type Budget interface {
-	Acquire(n int) error
+	// Acquire waits until n bytes are available. more says that the frame holds some already; then the budget must let
+	// one such frame through even when it is used up, or frames that each hold a little would wait for each other for
+	// ever. An error says that the reader should give up.
+	Acquire(n int, more bool) error
+	// Charge takes n bytes without waiting.
+	Charge(n int)
 	Release(n int)
 }
 
@@ -53,15 +57,11 @@ func (f *Frame) Abandon() {
 }
 
 // Charge adds n bytes to what the frame holds of the budget: the memory that its decoded form takes.
-func (f *Frame) Charge(n int) error {
-	if f.budget == nil || n <= 0 {
-		return nil
+func (f *Frame) Charge(n int) {
+	if f.budget != nil && n > 0 {
+		f.budget.Charge(n)
+		f.held += n
 	}
-	if err := f.budget.Acquire(n); err != nil {
-		return err
-	}
-	f.held += n
-	return nil
 }
 
 // FrameReader reads the frames of one connection. It is used by one goroutine.
@@ -110,14 +110,11 @@ func (fr *FrameReader) Read(limit int) (*Frame, error) {
 
 // fill reads size bytes, growing the buffer eightfold at a time beyond what the peer is trusted with.
 func (fr *FrameReader) fill(f *Frame, size int) error {
-	have := 0
-	for next := min(size, fr.trusted); ; next = min(size, next*8) {
-		if f.budget != nil && next > f.held {
-			if err := f.budget.Acquire(next - f.held); err != nil {
-				return err
-			}
-			f.held = next
-		}
+	have, next := 0, min(size, fr.trusted)
+	if err := f.acquire(next); err != nil {
+		return err
+	}
+	for {
 		grown := fr.pool.Get(next)
 		copy(grown, f.Bytes[:have])
 		if f.Bytes != nil {
@@ -135,5 +132,22 @@ func (fr *FrameReader) fill(f *Frame, size int) error {
 		if have == size {
 			return nil
 		}
+		// The rest of the budget is taken at once: a frame waits at most twice, the second time with priority.
+		if err := f.acquire(size); err != nil {
+			return err
+		}
+		next = min(size, next*8)
 	}
+}
+
+// acquire brings what the frame holds of the budget to n bytes.
+func (f *Frame) acquire(n int) error {
+	if f.budget == nil || n <= f.held {
+		return nil
+	}
+	if err := f.budget.Acquire(n-f.held, f.held > 0); err != nil {
+		return err
+	}
+	f.held = n
+	return nil
 }
