@@ -23,6 +23,9 @@ build/gregor: FORCE
 
 FORCE:
 
+# Tests that start a broker as a process start the one that was just built.
+test crash interop: export GREGOR_BINARY = build/gregor
+
 # Everything that needs nothing but Go: unit, scenario, simulation, end to end, and a short crash test.
 test: build
 	$(GO) test -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(RACE)')

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,6 +65,37 @@ func TestEndsOnSIGTERM(t *testing.T) {
 	}
 	if !exists(filepath.Join(s.Dir, ".kafka_cleanshutdown")) {
 		t.Error("no marker of a clean end")
+	}
+}
+
+// TestEndsWhileStarting ends a broker at moments of its start. It ends as told, and the next start finds nothing amiss.
+func TestEndsWhileStarting(t *testing.T) {
+	if server.Apache() || runtime.GOOS == "windows" {
+		t.Skip("of our start, by a signal")
+	}
+	s := server.Start(t, server.Options{})
+	client.Create(t, s.Addr, "before", 3)
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for delay := range 20 {
+		cmd := exec.Command(server.Binary(t), "server-start", filepath.Join(s.Dir+".config", "server.properties"))
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Duration(delay) * 2 * time.Millisecond)
+		cmd.Process.Signal(syscall.SIGTERM)
+		err := cmd.Wait()
+		// In its very first moment a process has not asked to be told of signals yet.
+		if err != nil && !strings.Contains(err.Error(), "signal: terminated") {
+			t.Errorf("told to end after %d ms, it ended with %v\n%s", delay*2, err, out.String())
+		}
+	}
+	s.Restart(t)
+	if result := server.Tool(client.Context(t), t, "", "topics", "--list", "--bootstrap-server", s.Addr); result.Stdout != "before\n" {
+		t.Errorf("topics afterwards: %q %s", result.Stdout, result.Stderr)
 	}
 }
 

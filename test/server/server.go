@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -129,15 +130,15 @@ func (s *Server) startOurs(t testing.TB) error {
 	return nil
 }
 
-// Ready waits until the broker takes connections; an end of the process is an error.
+// Ready waits until the broker answers a request; an end of the process is an error.
 func (s *Server) Ready(within time.Duration) error {
 	deadline := time.Now().Add(within)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		c, err := net.Dial("tcp", s.Addr)
+		err := s.ask(deadline)
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the broker did not answer within %v: %w", within, err)
@@ -148,6 +149,23 @@ func (s *Server) Ready(within time.Duration) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// ask sends ApiVersions in version 0 and waits for the answer.
+func (s *Server) ask(deadline time.Time) error {
+	c, err := net.Dial("tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte{0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff}); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(c, make([]byte, 8))
+	return err
 }
 
 // Restart starts the broker again on the same directory and port, after Kill or Stop.
@@ -264,7 +282,10 @@ var builtPath atomic.Pointer[string]
 
 var built = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("GREGOR_BINARY"); path != "" {
-		return filepath.Abs(path)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(Root(), path)
+		}
+		return path, nil
 	}
 	out := filepath.Join(os.TempDir(), fmt.Sprintf("gregor-test-%d", os.Getpid()))
 	build := exec.Command("go", "build", "-o", out, "./cmd/gregor")
@@ -276,7 +297,7 @@ var built = sync.OnceValues(func() (string, error) {
 	return out, nil
 })
 
-// Binary is the gregor program: $GREGOR_BINARY, or one built from the sources as they are.
+// Binary is the gregor program: $GREGOR_BINARY (absolute, or below the repository), or one built from the sources as they are.
 func Binary(t testing.TB) string {
 	t.Helper()
 	path, err := built()
