@@ -148,6 +148,10 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 	logs := node.NewLogs(io.Out, f.level)
 	warn(logs, warnings)
 	n, err := node.Start(ctx, node.Options{Config: values, Logs: logs})
+	if ctx.Err() != nil && n == nil {
+		logs.Part("node").Info("told to end before the start was over")
+		return 0
+	}
 	if err != nil {
 		fmt.Fprintln(io.Err, "server-start:", err)
 		return 1
