@@ -75,7 +75,9 @@ func (l *Log) AppendFollower(records []byte) (AppendInfo, error) {
 		if first < 0 {
 			first = b.BaseOffset()
 		}
-		last = b.LastOffset()
+		if last = b.LastOffset(); last-first > math.MaxInt32 {
+			return l.appendInParts(records)
+		}
 	}
 	if first < 0 {
 		return AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTimeMs: -1, MaxTimestampMs: -1, LogStartOffset: l.StartOffset()}, nil
@@ -97,6 +99,29 @@ func (l *Log) AppendFollower(records []byte) (AppendInfo, error) {
 		return AppendInfo{}, err
 	}
 	return l.finish(info, cfg)
+}
+
+// appendInParts appends batch by batch what compaction has stretched over more offsets than one segment can hold.
+func (l *Log) appendInParts(records []byte) (AppendInfo, error) {
+	all := AppendInfo{FirstOffset: -1, MaxTimestampMs: -1, LogAppendTimeMs: -1}
+	for len(records) > 0 {
+		b, rest, err := record.Next(records)
+		if err != nil {
+			return all, err
+		}
+		info, err := l.AppendFollower(b)
+		if err != nil {
+			return all, err
+		}
+		if all.FirstOffset < 0 {
+			all.FirstOffset = info.FirstOffset
+		}
+		all.LastOffset, all.LogStartOffset = info.LastOffset, info.LogStartOffset
+		all.MaxTimestampMs = max(all.MaxTimestampMs, info.MaxTimestampMs)
+		all.Batches++
+		records = rest
+	}
+	return all, nil
 }
 
 // prepare checks a leader's batches, stamps them, and compresses them again if the topic says so. It needs no lock.
@@ -214,8 +239,6 @@ func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, origin Origin
 	if err := l.checkBatches(records, info, origin); err != nil {
 		return err
 	}
-	// A leader's append lies within one segment, since 2^31 records do not fit one request. A follower's may reach over
-	// a gap that compaction left: it rolls before the first batch, and fits from there.
 	s, err := l.segmentFor(len(records), info, cfg, nowMs)
 	if err != nil {
 		return l.writeFailed(err)

@@ -189,7 +189,7 @@ func (l *Log) listSegments(names []fs.DirEntry) ([]*segment, error) {
 			if err != nil {
 				return nil, err
 			}
-			s := newSegment(l.fs, l.dir, base)
+			s := newSegment(l.fs, l.dir, base, l.o.Config)
 			s.written = info.Size()
 			s.size.Store(info.Size())
 			s.createdMs = info.ModTime().UnixMilli()

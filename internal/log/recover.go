@@ -13,8 +13,8 @@ import (
 )
 
 // recover brings a loaded log into service. After a clean shutdown only the last segment's end is looked at. After a
-// crash every segment from the one with the recovery point on is walked: its indexes are made anew, producers and leader
-// epochs are brought up to date, and checksums are checked from the recovery point on.
+// crash every segment from the one with the recovery point on is read: checksums are checked, its indexes are made anew,
+// producers and leader epochs are brought up to date.
 //
 // A batch that is damaged at the end of the log, at or past the recovery point, is a torn tail: it was never known to be
 // on disk, and is cut off. A damaged batch that had been flushed, or, unless the machine lost power, that has an intact
@@ -247,7 +247,8 @@ func (r *recovery) run() error {
 	return r.save(pos)
 }
 
-// read gives the batch at a position, or only its header if it was flushed and has no marker.
+// read gives the batch at a position, checked. In the segment that holds the recovery point the flushed batches before
+// it are checked too: they are read anyway for the producers, and damage there is what must not go unnoticed.
 func (r *recovery) read(w *walker, pos, size int64) (record.Batch, int64, error) {
 	b, bytes, err := w.header(pos, size)
 	if err != nil {
@@ -255,9 +256,6 @@ func (r *recovery) read(w *walker, pos, size int64) (record.Batch, int64, error)
 	}
 	if b.BaseOffset() < r.next || b.LastOffsetDelta() < 0 || !r.s.fits(b.LastOffset()) {
 		return nil, 0, fmt.Errorf("%w: offsets %d to %d at position %d after offset %d", ErrCorrupt, b.BaseOffset(), b.LastOffset(), pos, r.next-1)
-	}
-	if b.NextOffset() <= r.l.o.RecoveryPoint && !b.IsControl() {
-		return b, bytes, nil
 	}
 	if b, err = w.batch(pos, size); err != nil {
 		return nil, 0, err

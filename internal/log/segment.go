@@ -20,9 +20,10 @@ var errGone = errors.New("segment deleted")
 // grows after the bytes are in the file; so they need no lock for the file's content. The indexes and the open file
 // are behind mu, held for a search in memory, or for reading an index file or opening the segment file the first time.
 type segment struct {
-	fs   vfs.FS
-	dir  string
-	base int64
+	fs       vfs.FS
+	dir      string
+	base     int64
+	interval int // index.interval.bytes, for rebuilding the index
 
 	size    atomic.Int64 // published: readers may read below it
 	written int64        // in the file; the log's mutex guards it
@@ -58,8 +59,8 @@ func (f *segmentFile) release() {
 	}
 }
 
-func newSegment(fsys vfs.FS, dir string, base int64) *segment {
-	return &segment{fs: fsys, dir: dir, base: base, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
+func newSegment(fsys vfs.FS, dir string, base int64, cfg *Config) *segment {
+	return &segment{fs: fsys, dir: dir, base: base, interval: cfg.IndexIntervalBytes, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
 }
 
 func (s *segment) path(suffix string) string { return segmentPath(s.dir, s.base, suffix) }
@@ -123,7 +124,7 @@ func (s *segment) sweep() {
 
 // createSegment makes the files of an active segment.
 func createSegment(fsys vfs.FS, dir string, base int64, cfg *Config, now time.Time) (*segment, error) {
-	s := newSegment(fsys, dir, base)
+	s := newSegment(fsys, dir, base, cfg)
 	f, err := fsys.Create(s.path(logSuffix))
 	if err != nil {
 		return nil, err
@@ -346,7 +347,7 @@ func (s *segment) rebuild() error {
 		if err != nil {
 			return corrupt(s.path(logSuffix), "while the index was built again: position %d: %v", pos, err)
 		}
-		s.noteLocked(b, len(b), pos, DefaultConfig().IndexIntervalBytes)
+		s.noteLocked(b, len(b), pos, s.interval)
 		pos += int64(len(b))
 	}
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
