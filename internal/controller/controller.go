@@ -347,9 +347,12 @@ func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image) 
 	c.machine, c.epoch = m, epoch
 	c.leader.Store(c.o.NodeID)
 	c.o.Logger.Info("this node is the active controller", "epoch", epoch, "offset", nextOffset)
-	if len(image.Features()) == 0 {
-		c.bootstrap()
+	records, err := c.firstRecords()
+	if err != nil {
+		c.fail(err)
+		return
 	}
+	c.decide(event{}, decision{records: records})
 	if c.machine != nil {
 		c.waiting = append(c.waiting, waiting{offset: c.machine.hard.image.Offset(), event: event{done: func(kmsg.Response) { c.nowActive() }}})
 		c.settle(c.known)
@@ -366,13 +369,21 @@ func (c *Controller) nowActive() {
 	}
 }
 
-// bootstrap writes the first records of a new cluster.
-func (c *Controller) bootstrap() {
+// firstRecords are what a new leader writes of its own: the first records of a new cluster, or what of an old one's
+// features it must change.
+func (c *Controller) firstRecords() ([]metadata.Record, error) {
+	if len(c.machine.hard.image.Features()) > 0 {
+		records, err := c.machine.adoptFeatures()
+		for _, r := range records {
+			c.o.Logger.Warn("a finalized feature is not supported and is taken back", "record", metadata.Versioned{Record: r}.JSON())
+		}
+		return records, err
+	}
 	records := make([]metadata.Record, len(c.o.Bootstrap))
 	for i, r := range c.o.Bootstrap {
 		records[i] = r.Record
 	}
-	c.decide(event{}, decision{records: records})
+	return records, nil
 }
 
 func (c *Controller) follow(leader int32) {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -34,6 +35,24 @@ func BootstrapRecords() []metadata.Versioned {
 		records = append(records, metadata.Versioned{Record: &metadata.FeatureLevelRecord{Name: name, FeatureLevel: level}})
 	}
 	return records
+}
+
+// adoptFeatures brings the finalized levels to what this program can work with: a log that Apache Kafka wrote has
+// features that are not here yet, and no broker of ours could register while they are finalized.
+func (m *machine) adoptFeatures() ([]metadata.Record, error) {
+	var records []metadata.Record
+	supported, features := SupportedFeatures(), m.hard.image.Features()
+	for _, name := range slices.Sorted(maps.Keys(features)) {
+		r := supported[name]
+		if level := features[name]; level <= r.Max && level >= r.Min {
+			continue
+		}
+		if name == metadata.MetadataVersionFeature {
+			return nil, fmt.Errorf("the metadata log is at %s %d, and this program works with %d to %d: use the program that wrote it", name, features[name], r.Min, r.Max)
+		}
+		records = append(records, &metadata.FeatureLevelRecord{Name: name, FeatureLevel: r.Max})
+	}
+	return records, nil
 }
 
 // Upgrade types of UpdateFeatures (KIP-778).

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"reflect"
 	"slices"
 
 	"gregor/internal/metadata"
@@ -50,6 +51,16 @@ func (c *partitionChange) record() *metadata.PartitionChangeRecord {
 			}
 		}
 	}
+	if len(c.old.ELR) > 0 && leader != metadata.NoLeader {
+		// Left from a controller that keeps eligible leader replicas (KIP-966). One of them that leads is in sync.
+		if r.ISR == nil && slices.Contains(c.old.ELR, leader) {
+			r.ISR = []int32{leader}
+		}
+		r.EligibleLeaderReplicas = []int32{}
+	}
+	if len(c.old.LastKnownELR) > 0 && leader != metadata.NoLeader {
+		r.LastKnownELR = []int32{}
+	}
 	// An ISR never becomes empty: its last members are the only ones that are known to have everything.
 	if r.ISR == nil && len(c.isr) > 0 && !slices.Equal(c.isr, c.old.ISR) {
 		r.ISR = c.isr
@@ -63,7 +74,7 @@ func (c *partitionChange) record() *metadata.PartitionChangeRecord {
 	if c.dirs != nil && !slices.Equal(c.dirs, c.old.Dirs) {
 		r.Directories = c.dirs
 	}
-	if r.ISR == nil && r.Leader == empty.Leader && r.LeaderRecoveryState == empty.LeaderRecoveryState && r.Directories == nil {
+	if reflect.DeepEqual(*r, empty) {
 		return nil
 	}
 	return r
@@ -71,7 +82,9 @@ func (c *partitionChange) record() *metadata.PartitionChangeRecord {
 
 // elect returns the leader that the partition should have, and whether it comes from outside of the ISR.
 func (c *partitionChange) elect() (leader int32, unclean bool) {
-	valid := func(broker int32) bool { return slices.Contains(c.isr, broker) && c.canLead(broker) }
+	valid := func(broker int32) bool {
+		return (slices.Contains(c.isr, broker) || len(c.isr) == 0 && slices.Contains(c.old.ELR, broker)) && c.canLead(broker)
+	}
 	if c.election == electPreferred && valid(c.old.Replicas[0]) {
 		return c.old.Replicas[0], false
 	}

@@ -67,14 +67,22 @@ func (i *Image) VersionFor(r Record) int16 {
 			return 1
 		}
 		return 0
-	case *PartitionRecord, *PartitionChangeRecord:
-		switch {
-		case i.HasELR():
-			return 2
-		case level >= levelDirectories:
-			return 1
-		}
-		return 0
+	case *PartitionRecord:
+		return i.partitionVersion(r.EligibleLeaderReplicas != nil || r.LastKnownELR != nil)
+	case *PartitionChangeRecord:
+		return i.partitionVersion(r.EligibleLeaderReplicas != nil || r.LastKnownELR != nil)
 	}
 	return r.MaxVersion()
+}
+
+// partitionVersion is the version of a partition's records. What has eligible leader replicas left from a time when
+// the feature was on must be able to lose them.
+func (i *Image) partitionVersion(namesELR bool) int16 {
+	switch level := i.MetadataVersion(); {
+	case i.HasELR() || namesELR && level >= levelELR:
+		return 2
+	case level >= levelDirectories:
+		return 1
+	}
+	return 0
 }

@@ -69,6 +69,7 @@ func (e *Engine) step() (err error) {
 		}
 	}()
 	rd := e.node.Ready()
+	led := e.leader
 	if rd.SoftState != nil {
 		e.leader, e.isMe = nodeID(rd.Lead), rd.RaftState == etcd.StateLeader
 	}
@@ -78,7 +79,7 @@ func (e *Engine) step() (err error) {
 	if err := e.store(rd.Entries); err != nil {
 		return err
 	}
-	if rd.SoftState != nil && (!e.isMe || e.told) {
+	if !e.isMe && (e.told || e.leader != led) {
 		e.resign()
 	}
 	if err := e.handOver(rd.CommittedEntries); err != nil {
@@ -90,15 +91,16 @@ func (e *Engine) step() (err error) {
 	return nil
 }
 
-// saveHardState writes quorum-state when term, vote or leader changed. The commit index is not kept: after a restart
-// the leader of a new term tells it.
+// saveHardState writes quorum-state when term or vote changed. The commit index is not kept: after a restart the leader
+// of a new term tells it. In a quorum of one, who is voted for leads.
 func (e *Engine) saveHardState(rd etcd.Ready) error {
-	next := e.quorum
-	if !etcd.IsEmptyHardState(rd.HardState) {
-		next.LeaderEpoch, next.VotedID = int32(rd.HardState.GetTerm()), nodeID(rd.HardState.GetVote())
+	if etcd.IsEmptyHardState(rd.HardState) {
+		return nil
 	}
-	next.LeaderID = e.leader
-	if next.LeaderID == e.quorum.LeaderID && next.LeaderEpoch == e.quorum.LeaderEpoch && next.VotedID == e.quorum.VotedID {
+	next := e.quorum
+	next.LeaderEpoch, next.VotedID = int32(rd.HardState.GetTerm()), nodeID(rd.HardState.GetVote())
+	next.LeaderID = next.VotedID
+	if next.LeaderEpoch == e.quorum.LeaderEpoch && next.VotedID == e.quorum.VotedID {
 		return nil
 	}
 	e.quorum = next

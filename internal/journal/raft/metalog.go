@@ -123,7 +123,7 @@ func (l *metaLog) append(batches []record.Batch) error {
 	return nil
 }
 
-// enter adds a batch that is on disk to the table, the indexes and the epochs.
+// enter adds a batch that is on disk to the table, the indexes and the epochs. keep says that it is new.
 func (l *metaLog) enter(b record.Batch, seg *segment, pos int64, keep bool) error {
 	e := entry{
 		epoch: b.LeaderEpoch(), offset: b.BaseOffset(), records: b.LastOffsetDelta() + 1,
@@ -133,10 +133,12 @@ func (l *metaLog) enter(b record.Batch, seg *segment, pos int64, keep bool) erro
 		e.data = b
 	}
 	l.entries = append(l.entries, e)
-	if err := seg.note(b, pos); err != nil {
-		return err
+	if l.noteEpoch(e.epoch, e.offset) && keep {
+		if err := l.writeEpochs(); err != nil {
+			return err
+		}
 	}
-	return l.noteEpoch(e.epoch, e.offset)
+	return seg.note(b, pos)
 }
 
 // read returns the batch of an entry.
@@ -217,18 +219,23 @@ func (l *metaLog) roll() error {
 	return l.fs.SyncDir(l.dir)
 }
 
-// noteEpoch writes leader-epoch-checkpoint when a new epoch begins. Only others read the file; ours is the log.
-func (l *metaLog) noteEpoch(epoch int32, offset int64) error {
+// noteEpoch remembers where an epoch begins, and reports whether it is a new one.
+func (l *metaLog) noteEpoch(epoch int32, offset int64) bool {
 	if n := len(l.epochs); n > 0 && l.epochs[n-1].epoch >= epoch {
-		return nil
+		return false
 	}
 	l.epochs = append(l.epochs, epochStart{epoch, offset})
+	return true
+}
+
+// writeEpochs writes leader-epoch-checkpoint. Only others read the file; ours is the log.
+func (l *metaLog) writeEpochs() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "0\n%d\n", len(l.epochs))
 	for _, e := range l.epochs {
 		fmt.Fprintf(&b, "%d %d\n", e.epoch, e.offset)
 	}
-	return replaceFile(l.fs, filepath.Join(l.dir, "leader-epoch-checkpoint"), []byte(b.String()))
+	return replaceFile(l.fs, filepath.Join(l.dir, "leader-epoch-checkpoint"), []byte(b.String()), false)
 }
 
 // compact makes a snapshot the start of the table. Files are removed by clean.

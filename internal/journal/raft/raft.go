@@ -122,8 +122,6 @@ func (e *Engine) openRaft() (err error) {
 		HeartbeatTick:             1,
 		MaxSizePerMsg:             1 << 20,
 		MaxInflightMsgs:           256,
-		PreVote:                   true,
-		CheckQuorum:               true,
 		DisableProposalForwarding: true,
 		Logger:                    raftLogger{e.o.Logger},
 	})

@@ -96,7 +96,7 @@ func (l *metaLog) openSegments(bases []int64, logger *slog.Logger) error {
 	if end < l.snapshot.end {
 		return l.restart()
 	}
-	return nil
+	return l.writeEpochs()
 }
 
 // restart begins an empty log at the end of the newest snapshot: there was none, or all of it lies before the snapshot.
@@ -116,7 +116,7 @@ func (l *metaLog) restart() error {
 		return err
 	}
 	l.segments = []*segment{seg}
-	return replaceFile(l.fs, filepath.Join(l.dir, "partition.metadata"), []byte("version: 0\ntopic_id: "+metadata.MetadataTopicID.String()+"\n"))
+	return replaceFile(l.fs, filepath.Join(l.dir, "partition.metadata"), []byte("version: 0\ntopic_id: "+metadata.MetadataTopicID.String()+"\n"), true)
 }
 
 // scan reads a segment, enters the batches that the newest snapshot does not hold, and returns where it ends.
