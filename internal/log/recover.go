@@ -79,6 +79,7 @@ func (l *Log) startEmpty(offset int64) error {
 	l.highWatermark.Store(offset)
 	l.end.Store(offset)
 	l.flush.point.Store(offset)
+	l.flush.lastMs.Store(l.now().UnixMilli())
 	return l.fs.SyncDir(l.dir)
 }
 
