@@ -66,7 +66,7 @@ func (f *dumpLogFlags) decoder() (dumpDecoder, error) {
 	case f.metadata.Seen():
 		return metadataDecoder, nil
 	case f.remoteMetadata.Seen():
-		return nil, errors.New("--remote-log-metadata-decoder is not supported yet: there is no tiered storage to write such a log.")
+		return nil, errors.New("--remote-log-metadata-decoder is not supported yet: there is no tiered storage to write such a log")
 	case f.shareState.Seen():
 		return shareStateDecoder().decode, nil
 	}
@@ -96,6 +96,10 @@ func (f *dumpLogFlags) run(ctx context.Context, io IO) error {
 		verifyOnly: f.verifyOnly.Seen(), sanityOnly: f.sanityOnly.Seen(),
 		maxMessageSize: int64(f.maxMessageSize.Int()), maxBytes: int64(f.maxBytes.Int()), errors: dumpErrors{},
 	}
+	d.warn = func(text string) {
+		_ = out.Flush() // so that the two streams keep their order on a terminal
+		fmt.Fprintln(io.Err, text)
+	}
 	if f.JSON() {
 		d.print = &dumpJSON{w: out}
 	} else {
@@ -109,8 +113,7 @@ func (f *dumpLogFlags) run(ctx context.Context, io IO) error {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 		if !known {
-			_ = out.Flush() // so that the two streams keep their order on a terminal
-			fmt.Fprintf(io.Err, "Ignoring unknown file %s\n", file)
+			d.warn("Ignoring unknown file " + file)
 		}
 	}
 	d.print.end()
@@ -127,6 +130,7 @@ type dumper struct {
 	print                  dumpPrinter
 	deep, printData        bool
 	decode                 dumpDecoder
+	warn                   func(string)
 	verifyOnly, sanityOnly bool
 	maxMessageSize         int64
 	maxBytes               int64

@@ -242,12 +242,21 @@ func (d *dumper) dumpTransactions(file string) error {
 	return nil
 }
 
-// dumpProducers prints a .snapshot file: the state of the producers at the segment's start.
+// dumpProducers prints a .snapshot file: the state of the producers at the
+// segment's start. A corrupt one is reported and, as in Kafka, no failure: a
+// broker builds it anew from the log.
 func (d *dumper) dumpProducers(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
+	if err := d.dumpSnapshot(b); err != nil {
+		d.warn(err.Error())
+	}
+	return nil
+}
+
+func (d *dumper) dumpSnapshot(b []byte) error {
 	const head, size = 10, 46 // version, checksum, count; one producer
 	if len(b) < head {
 		return fmt.Errorf("a producer snapshot has at least %d bytes, not %d", head, len(b))

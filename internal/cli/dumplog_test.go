@@ -181,6 +181,24 @@ func TestDumpLogOfDamagedLog(t *testing.T) {
 	}
 }
 
+func TestDumpLogOfDamagedSnapshot(t *testing.T) {
+	good, err := os.ReadFile("testdata/dumplog/txn-0/00000000000000000024.snapshot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), segmentZero+".snapshot")
+	for want, change := range map[string]func(b []byte) []byte{
+		"CRC is no longer valid": func(b []byte) []byte { b[20] ^= 1; return b },
+		"unknown file version 9": func(b []byte) []byte { b[1] = 9; return b },
+		"at least 10 bytes":      func(b []byte) []byte { return b[:9] },
+	} {
+		writeFile(t, file, change(bytes.Clone(good)))
+		if out, errs, code := runDumpLog(t, "--files", file); code != 0 || !strings.Contains(errs, want) || strings.Contains(out, "producerId") {
+			t.Errorf("%s: exit code %d, %q, %q", want, code, errs, out)
+		}
+	}
+}
+
 func TestDumpLogJSON(t *testing.T) {
 	stem := writeSegment(t)
 	out, errs, code := runDumpLog(t, "--output", "json", "--print-data-log", "--files",

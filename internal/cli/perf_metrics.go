@@ -12,10 +12,10 @@ import (
 
 // perfMetrics are what --print-metrics prints: those of the Java client's metrics that this client has too.
 type perfMetrics struct {
-	mu                                               sync.Mutex
-	records, batches, plainBytes, sentBytes          int64 // produced
-	fetchedRecords, fetchedBatches, fetchedBytes     int64
-	bytesOut, bytesIn, requests, responses, connects int64
+	mu                                           sync.Mutex
+	records, batches, plainBytes, sentBytes      int64 // produced
+	fetchedRecords, fetchedBatches, fetchedBytes int64
+	bytesOut, bytesIn, requests, responses       int64
 }
 
 var (

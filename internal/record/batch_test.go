@@ -160,6 +160,54 @@ func sameRecords(t *testing.T, what string, got, want []Record) {
 	}
 }
 
+func TestRecompressKeepsTheHeader(t *testing.T) {
+	w := NewBuilder(BuilderOptions{BaseOffset: 9, Codec: LZ4, Producer: &Producer{1, 2, 3}, Transactional: true, LogAppendTime: true, LogAppendTimeMs: 70})
+	w.Append(50, nil, []byte("v"))
+	b := w.Build()
+	n, err := b.Recompress(Gzip, 0)
+	if err != nil || n.Attributes() != b.Attributes()&^AttrCodecMask|int16(Gzip) || n.MaxTimestamp() != 70 || n.BaseSequence() != 3 || !n.IsTransactional() {
+		t.Errorf("%v, attributes %x of %x", err, n.Attributes(), b.Attributes())
+	}
+	if same, err := n.Recompress(Gzip, 9); err != nil || &same[0] != &n[0] {
+		t.Error("a batch that has the codec already was rewritten")
+	}
+	if _, err := b.Recompress(Codec(6), 0); !errors.Is(err, ErrUnsupportedCodec) {
+		t.Error(err)
+	}
+}
+
+func TestBuilder(t *testing.T) {
+	w := NewBuilder(BuilderOptions{BaseOffset: 100})
+	w.Append(5, nil, nil)
+	w.AppendRecord(Record{Offset: 107, Timestamp: 9})
+	w.AppendRecord(Record{Offset: 108, Timestamp: 7})
+	if w.Count() != 3 || w.Len() <= HeaderSize {
+		t.Error(w.Count(), w.Len())
+	}
+	b := w.Build()
+	if b.MaxTimestamp() != 9 || b.LastOffset() != 108 || b.NumRecords() != 3 || b.ProducerID() != NoProducerID || b.BaseSequence() != NoSequence {
+		t.Errorf("max timestamp %d, last offset %d, %d records", b.MaxTimestamp(), b.LastOffset(), b.NumRecords())
+	}
+	first := bytes.Clone(b)
+	w.Reset(BuilderOptions{BaseOffset: 200})
+	w.Append(1, nil, []byte("other"))
+	if other := w.Build(); other.BaseOffset() != 200 || !bytes.Equal(b, first) {
+		t.Error("a reset builder wrote into the batch it gave away")
+	}
+	for _, offset := range []int64{108, 107, 100 + math.MaxInt32 + 1} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("offset %d was accepted", offset)
+				}
+			}()
+			w.Reset(BuilderOptions{BaseOffset: 100})
+			w.AppendRecord(Record{Offset: 108})
+			w.AppendRecord(Record{Offset: offset})
+		}()
+	}
+}
+
 func TestLevels(t *testing.T) {
 	plain := sample(None)
 	for c, levels := range map[Codec][]int{Gzip: {-1, 1, 9}, LZ4: {1, 9, 12, 17}, Zstd: {-5, 1, 3, 9, 22}, Snappy: {0}} {

@@ -9,7 +9,7 @@ import (
 func benchBatch(c Codec) Batch {
 	b := NewBuilder(BuilderOptions{Codec: c})
 	for i := range 1000 {
-		b.Append(int64(1700000000000+i), fmt.Appendf(nil, "user-%06d", i*7919%1000), fmt.Appendf(nil, `{"id":%d,"page":"/item/%d","referrer":"https://example.org/%x","ms":%d}`, i, i*i, i*2654435761, i%250))
+		b.Append(1700000000000+int64(i), fmt.Appendf(nil, "user-%06d", i*7919%1000), fmt.Appendf(nil, `{"id":%d,"page":"/item/%d","referrer":"https://example.org/%x","ms":%d}`, i, i*i, uint32(i)*2654435761, i%250))
 	}
 	return b.Build()
 }

@@ -14,7 +14,8 @@ type Voter struct {
 	DirectoryID [16]byte // since version 1
 }
 
-// LeaderChangeMessage is the value of the record with which a new leader begins its epoch.
+// LeaderChangeMessage is the value of the record with which a new leader begins its epoch. Version 0 goes with
+// kraft.version 0; the tools of Apache Kafka 4.3 read every version as if it were 0, and fail on 1.
 type LeaderChangeMessage struct {
 	Version        int16
 	LeaderID       int32

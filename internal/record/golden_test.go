@@ -74,6 +74,16 @@ func TestBuilderWritesKafkasBytes(t *testing.T) {
 	}
 }
 
+// Compressed bytes depend on the library, but the frame around them is Kafka's: magic, flags, block size, checksum.
+func TestFramesAreKafkas(t *testing.T) {
+	for c, size := range map[Codec]int{Snappy: xerialHeaderSize, LZ4: 7, Zstd: 4, Gzip: 4} {
+		theirs, ours := Batch(golden(t, c.String()+".log")).Payload(), sample(c).Payload()
+		if !bytes.Equal(ours[:size], theirs[:size]) {
+			t.Errorf("%s frame begins with %x, Kafka's with %x", c, ours[:size], theirs[:size])
+		}
+	}
+}
+
 func TestUpconvertKafkasMessageSets(t *testing.T) {
 	for magic := range int64(2) {
 		for _, c := range []Codec{None, Gzip, Snappy, LZ4} {
