@@ -76,6 +76,10 @@ func KafkaMessage(err error, message *string) string {
 	}
 	var ke *kerr.Error
 	if errors.As(err, &ke) {
+		// The client library words refusals as "Not authorized to access topics: [Topic authorization failed.]".
+		if _, inner, ok := strings.Cut(ke.Description, ": ["); ok {
+			return strings.TrimSuffix(inner, "]")
+		}
 		return strings.TrimSpace(ke.Description)
 	}
 	return err.Error()
