@@ -25,7 +25,10 @@ type source struct {
 	scratch *[]byte      // what buf lies in when there is a dec
 	budget  int64        // decompressed bytes that may still be read
 	eof     bool
+	idle    int // reads in a row that gave nothing
 }
+
+const maxIdleReads = 100
 
 func openSource(c Codec, payload []byte, limit int64) (source, error) {
 	if c == None {
@@ -50,7 +53,7 @@ func (s *source) close() {
 // fill reads until n bytes are unread or the stream ends, and returns how many are. Only a broken stream is an error.
 func (s *source) fill(n int) (int, error) {
 	for len(s.buf)-s.pos < n && !s.eof {
-		if err := s.read(n); err != nil {
+		if err := s.read(); err != nil {
 			return 0, err
 		}
 	}
@@ -58,18 +61,23 @@ func (s *source) fill(n int) (int, error) {
 }
 
 // read makes room and reads once. The room doubles as bytes arrive, so that a length that lies costs nothing.
-func (s *source) read(n int) error {
+func (s *source) read() error {
 	if s.pos > 0 {
 		s.buf = s.buf[:copy(s.buf, s.buf[s.pos:])]
 		s.pos = 0
 	}
 	if len(s.buf) == cap(s.buf) {
-		grown := make([]byte, min(2*cap(s.buf), max(n, cap(s.buf)+scratchSize)))
+		grown := make([]byte, 2*cap(s.buf))
 		s.buf = grown[:copy(grown, s.buf)]
 		*s.scratch = grown
 	}
 	room := s.buf[len(s.buf):cap(s.buf)]
 	got, err := s.dec.Read(room)
+	if s.idle++; got > 0 || err != nil {
+		s.idle = 0
+	} else if s.idle == maxIdleReads {
+		err = io.ErrNoProgress
+	}
 	s.buf = s.buf[:len(s.buf)+got]
 	if s.budget -= int64(got); s.budget < 0 {
 		return fmt.Errorf("%w: decompressed payload exceeds its limit", ErrTooLarge)
@@ -111,7 +119,7 @@ func (s *source) skip(n int) error {
 		if s.eof {
 			return invalidf("%d bytes are missing", n)
 		}
-		if err := s.read(1); err != nil {
+		if err := s.read(); err != nil {
 			return err
 		}
 	}
