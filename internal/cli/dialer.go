@@ -81,11 +81,14 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 			if ctx.Err() != nil {
 				return nil, err
 			}
-			d.warn(a, err)
 			last = err
+			var handshake *tlsError
+			if errors.As(err, &handshake) {
+				return nil, err
+			}
+			d.warn(a, err)
 		}
-		var handshake *tlsError
-		if !waiting || errors.As(last, &handshake) {
+		if !waiting {
 			return nil, last
 		}
 		if d.patience > 0 && time.Since(began)+dialPause > d.patience {

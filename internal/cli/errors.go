@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var (
@@ -51,7 +52,15 @@ func explain(err error) string {
 	var dns *net.DNSError
 	var broker *kerr.Error
 	var unreachable *UnreachableError
+	var handshake *tlsError
+	var closed *kgo.ErrFirstReadEOF
 	switch {
+	case errors.As(err, &handshake):
+		return handshake.Error()
+	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+		return err.Error() + ". Check sasl.mechanism and sasl.jaas.config in the --command-config file."
+	case errors.As(err, &closed), strings.Contains(err.Error(), "invalid large response size"):
+		return "The broker does not speak as this tool does: " + err.Error() + " Check security.protocol in the --command-config file, and the port in --bootstrap-server."
 	case errors.As(err, &unreachable):
 		return unreachable.Error()
 	case errors.Is(err, context.DeadlineExceeded):
