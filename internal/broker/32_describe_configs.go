@@ -24,7 +24,7 @@ func (b *Broker) describeConfigs(_ context.Context, r *Request) {
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		m := kmsg.NewDescribeConfigsResponseResource()
-		m.ResourceType, m.ResourceName = asked.ResourceType, asked.ResourceName
+		m.ResourceType, m.ResourceName, m.ErrorMessage = asked.ResourceType, asked.ResourceName, ptr("")
 		entries, err := b.describe(asked)
 		if err != nil {
 			m.ErrorCode, m.ErrorMessage = codeOf(err), ptr(messageOf(err))
@@ -47,11 +47,11 @@ func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource) ([]config.
 	image, name := b.image(), asked.ResourceName
 	switch asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		if !validTopicName(name) {
-			return nil, kerr.InvalidTopicException
+		if err := metadata.ValidateTopicName(name); err != nil {
+			return nil, &requestError{kerr.InvalidTopicException, err.Error()}
 		}
 		if image.Topic(name) == nil {
-			return nil, kerr.UnknownTopicOrPartition
+			return nil, &requestError{kerr.UnknownTopicOrPartition, ""}
 		}
 		v, err := config.Topic(b.config.Load(), image.Config(metadata.TopicConfig, name))
 		if err != nil {
@@ -62,7 +62,7 @@ func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource) ([]config.
 		if name == "" {
 			return b.config.DescribeDefaults(), nil
 		}
-		if err := b.isThisBroker(name, " or empty string"); err != nil {
+		if err := b.isThisBroker(name, "Broker", "Unexpected broker id, expected %d or empty string, but received %s"); err != nil {
 			return nil, err
 		}
 		return b.config.DescribeBroker(), nil
@@ -70,7 +70,7 @@ func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource) ([]config.
 		if name == "" {
 			return nil, invalidRequest("Broker id must not be empty")
 		}
-		if err := b.isThisBroker(name, ""); err != nil {
+		if err := b.isThisBroker(name, "Broker", "Unexpected broker id, expected %d but received %s"); err != nil {
 			return nil, err
 		}
 		return b.loggerEntries(), nil
@@ -93,17 +93,18 @@ func (b *Broker) describe(asked *kmsg.DescribeConfigsRequestResource) ([]config.
 		}
 		return v.Describe(), nil
 	}
-	return nil, invalidRequest("Unexpected resource type %d for resource %s", asked.ResourceType, name)
+	return nil, kerr.InvalidRequest
 }
 
-// isThisBroker checks that a resource name is the id of this broker: only it knows what it runs with.
-func (b *Broker) isThisBroker(name, orElse string) error {
+// isThisBroker checks that a resource name is the id of this broker: only it knows what it runs with. what and other are
+// the words of the message, which differ from one request of Kafka to the next.
+func (b *Broker) isThisBroker(name, what, other string) error {
 	id, err := strconv.ParseInt(name, 10, 32)
 	if err != nil {
-		return invalidRequest("Broker id must be an integer, but it is: %s", name)
+		return invalidRequest("%s id must be an integer, but it is: %s", what, name)
 	}
 	if int32(id) != b.nodeID {
-		return invalidRequest("Unexpected broker id, expected %d%s, but received %s", b.nodeID, orElse, name)
+		return invalidRequest(other, b.nodeID, name)
 	}
 	return nil
 }

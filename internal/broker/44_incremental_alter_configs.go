@@ -149,7 +149,7 @@ func (b *Broker) checkBrokerAlteration(res *kmsg.IncrementalAlterConfigsRequestR
 
 func (b *Broker) checkBrokerProps(name string, props map[string]string) error {
 	if name != "" {
-		if err := b.isThisBroker(name, ""); err != nil {
+		if err := b.isThisBroker(name, "Node", "Unexpected broker id, expected %d, but received %s"); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ func (b *Broker) describeCluster(_ context.Context, r *Request) {
 		message := "Unsupported endpoint type " + itoa(int(req.EndpointType))
 		if req.EndpointType == 2 { // controllers: right, but asked of the wrong kind of listener
 			resp.ErrorCode = kerr.MismatchedEndpointType.Code
-			message = "The request was sent to an endpoint of the wrong type."
+			message = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
 		}
 		resp.ErrorMessage = &message
 		r.Reply(resp)

@@ -21,12 +21,9 @@ func (b *Broker) describeTopicPartitions(_ context.Context, r *Request) {
 
 	first, partition := "", 0
 	if c := req.Cursor; c != nil {
-		if c.Partition < 0 {
-			// The message has no error field of its own; Kafka fails the request as a whole. The first topic carries it.
-			t := kmsg.NewDescribeTopicPartitionsResponseTopic()
-			t.Topic, t.ErrorCode = &c.Topic, kerr.InvalidRequest.Code
-			resp.Topics = append(resp.Topics, t)
-			r.Reply(resp)
+		listed := len(req.Topics) == 0 || slices.ContainsFunc(req.Topics, func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == c.Topic })
+		if c.Partition < 0 || !listed {
+			r.Reply(badCursor(req))
 			return
 		}
 		first, partition = c.Topic, int(c.Partition)
@@ -42,7 +39,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, r *Request) {
 			from = partition
 		}
 		m := kmsg.NewDescribeTopicPartitionsResponseTopic()
-		m.Topic, m.IsInternal = &name, isInternal(name)
+		m.Topic, m.IsInternal, m.AuthorizedOperations = &name, isInternal(name), topicOperations
 		if t == nil {
 			m.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			if !validTopicName(name) {
@@ -51,7 +48,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, r *Request) {
 			resp.Topics = append(resp.Topics, m)
 			continue
 		}
-		m.TopicID, m.AuthorizedOperations = t.ID, topicOperations
+		m.TopicID = t.ID
 		to := min(from+limit, len(t.Partitions))
 		for id := from; id < to; id++ {
 			m.Partitions = append(m.Partitions, describePartition(image, t.Partitions[id], int32(id), r.Conn.Listener()))
@@ -64,6 +61,17 @@ func (b *Broker) describeTopicPartitions(_ context.Context, r *Request) {
 		}
 	}
 	r.Reply(resp)
+}
+
+// badCursor fails a request as a whole: the response has no error code of its own, so each topic gets it.
+func badCursor(req *kmsg.DescribeTopicPartitionsRequest) *kmsg.DescribeTopicPartitionsResponse {
+	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
+	for i := range req.Topics {
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.Topic, t.ErrorCode = &req.Topics[i].Topic, kerr.InvalidRequest.Code
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
 }
 
 // topicsFrom gives the topics asked for, or all, in the order of their names from the cursor's on; nil for one that

@@ -35,7 +35,7 @@ var logLevels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
 // alterLoggers changes levels; either all of a request's changes are right or none is made.
 func (b *Broker) alterLoggers(res *kmsg.IncrementalAlterConfigsRequestResource, validateOnly bool) error {
-	if err := b.isThisBroker(res.ResourceName, ""); err != nil {
+	if err := b.isThisBroker(res.ResourceName, "Node", "Unexpected node id. Expected %d, but received %s"); err != nil {
 		return err
 	}
 	if b.loggers == nil {

@@ -17,7 +17,13 @@ var ErrNotYet = errors.New("comes with a later version")
 
 // ParseBroker reads a broker's properties. The warnings are about keys without effect. The error is an [*Error] when
 // one value is wrong.
-func ParseBroker(props map[string]string) (*Values, []Warning, error) {
+func ParseBroker(props map[string]string) (_ *Values, _ []Warning, err error) {
+	defer func() {
+		var e *Error
+		if errors.As(err, &e) {
+			e.long = true
+		}
+	}()
 	static, err := withNodeID(props)
 	if err != nil {
 		return nil, nil, err

@@ -12,6 +12,11 @@ func number(v *Values, key, reason string, args ...any) error {
 	return &Error{Key: key, Value: &text, Reason: fmt.Sprintf(reason, args...)}
 }
 
+// whole makes an error whose message is Kafka's.
+func whole(key, message string, args ...any) error {
+	return &Error{Key: key, Reason: fmt.Sprintf(message, args...), whole: true}
+}
+
 func checkLog(v *Values) error {
 	for _, key := range []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"} {
 		if n := v.Int64(key); v.Has(key) && n < 1 && n != -1 {
@@ -107,14 +112,14 @@ func checkGroup(v *Values) error {
 			low, high := v.parent.Int64("group."+kind+".min."+what), v.parent.Int64("group."+kind+".max."+what)
 			n := v.Int64(key)
 			if n < low {
-				return number(v, key, "must be greater than or equal to group.%s.min.%s=%d", kind, what, low)
+				return whole(key, "%s must be greater than or equal to group.%s.min.%s", key, kind, what)
 			}
 			if n > high {
-				return number(v, key, "must be less than or equal to group.%s.max.%s=%d", kind, what, high)
+				return whole(key, "%s must be less than or equal to group.%s.max.%s", key, kind, what)
 			}
 		}
 		if beat, session := v.Int64(kind+".heartbeat.interval.ms"), v.Int64(kind+".session.timeout.ms"); beat >= session {
-			return number(v, kind+".session.timeout.ms", "must be greater than %s.heartbeat.interval.ms=%d", kind, beat)
+			return whole(kind+".session.timeout.ms", "%[1]s.session.timeout.ms must be greater than %[1]s.heartbeat.interval.ms", kind)
 		}
 	}
 	return nil

@@ -135,15 +135,28 @@ func (k *Key) Sensitive() bool { return k.Type == TypePassword }
 // An Error is a value that cannot be used. Nothing was changed.
 type Error struct {
 	Key    string
-	Value  *string // nil when the key is missing, or its value is secret
-	Reason string  // what a valid value looks like
+	Value  *string // nil when there is none
+	Reason string  // what is wrong with it, in Kafka's words where it has some
+	Valid  string  // the valid values; "" if Reason says it all
+
+	whole bool // Reason is the whole message, as Kafka writes it
+	long  bool // the message names the valid values too
 }
 
+// Error is the message that Apache Kafka's broker and tools give. [ParseBroker] adds the valid values.
 func (e *Error) Error() string {
-	if e.Value == nil {
-		return fmt.Sprintf("Invalid value null for configuration %s: %s", e.Key, e.Reason)
+	value := "null"
+	if e.Value != nil {
+		value = *e.Value
 	}
-	return fmt.Sprintf("Invalid value %s for configuration %s: %s", *e.Value, e.Key, e.Reason)
+	text := fmt.Sprintf("Invalid value %s for configuration %s: %s", value, e.Key, e.Reason)
+	if e.whole {
+		text = e.Reason
+	}
+	if e.long && e.Valid != "" {
+		text += "; valid values: " + e.Valid
+	}
+	return text
 }
 
 // A Warning is about a key that is accepted but has no effect.
@@ -158,7 +171,7 @@ func (k *Key) fail(value string, reason string) *Error {
 	if k.Sensitive() {
 		value = "[hidden]"
 	}
-	return &Error{Key: k.Name, Value: &value, Reason: reason}
+	return &Error{Key: k.Name, Value: &value, Reason: reason, Valid: k.ValidText}
 }
 
 // Parse checks text against the key's type and valid values and returns the typed value: bool, string, int64
@@ -191,13 +204,13 @@ func (k *Key) parseType(text string) (any, error) {
 		bits := map[Type]int{TypeInt: 32, TypeShort: 16, TypeLong: 64}[k.Type]
 		n, err := strconv.ParseInt(trimmed, 10, bits)
 		if err != nil {
-			return nil, k.fail(text, "Not a number of type "+k.Type.String()+k.validHint())
+			return nil, k.fail(text, "Not a number of type "+k.Type.String())
 		}
 		return n, nil
 	case TypeDouble:
 		f, err := strconv.ParseFloat(trimmed, 64)
 		if err != nil {
-			return nil, k.fail(text, "Not a number of type DOUBLE"+k.validHint())
+			return nil, k.fail(text, "Not a number of type DOUBLE")
 		}
 		return f, nil
 	case TypeList:
@@ -205,13 +218,6 @@ func (k *Key) parseType(text string) (any, error) {
 	default:
 		return text, nil
 	}
-}
-
-func (k *Key) validHint() string {
-	if k.ValidText == "" {
-		return ""
-	}
-	return "; valid values: " + k.ValidText
 }
 
 // splitList splits at commas; blanks around an element do not count, an empty text is an empty list.

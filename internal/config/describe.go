@@ -74,12 +74,12 @@ func (l *Live) DescribeDefaults() []Entry {
 	return entries
 }
 
-// Describe describes the documented keys of a topic or group, or what is set of a client metrics subscription.
+// Describe describes the documented keys of a topic, a group or a client metrics subscription.
 func (v *Values) Describe() []Entry {
 	var entries []Entry
 	for _, k := range Keys(v.scope) {
 		own, set := v.source[k.Name]
-		if k.Internal || v.scope == ScopeClientMetrics && !set {
+		if k.Internal {
 			continue
 		}
 		e := k.entry(v)

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +49,36 @@ func ValidateGroup(broker *Values, overrides map[string]string) error {
 	return checkGroup(v)
 }
 
+// ErrClientMetrics is a subscription that cannot be made (INVALID_REQUEST).
+var ErrClientMetrics = errors.New("invalid client metrics subscription")
+
+// matchable are the properties of a client that a subscription can choose by.
+var matchable = []string{"client_instance_id", "client_id", "client_software_name", "client_software_version", "client_source_address", "client_source_port"}
+
+// ValidateClientMetrics checks a client metrics subscription (KIP-714).
+func ValidateClientMetrics(props map[string]string) error {
+	for _, name := range sortedKeys(props) {
+		if Lookup(ScopeClientMetrics, name) == nil {
+			return fmt.Errorf("%w: Unknown client metrics configuration: %s", ErrClientMetrics, name)
+		}
+	}
+	v, err := ClientMetrics(props)
+	if err != nil {
+		return err
+	}
+	if ms := v.Int64("interval.ms"); ms < 100 || ms > 3600000 {
+		return fmt.Errorf("%w: Invalid value %d for interval.ms, interval must be between 100 and 3600000 (1 hour)", ErrClientMetrics, ms)
+	}
+	for _, pattern := range v.List("match") {
+		name, expr, ok := strings.Cut(pattern, "=")
+		_, err := regexp.Compile(strings.TrimSpace(expr))
+		if !ok || err != nil || !slices.Contains(matchable, strings.TrimSpace(name)) {
+			return &Error{Key: "match", Value: &pattern, whole: true, Reason: "Illegal client matching pattern: " + pattern}
+		}
+	}
+	return nil
+}
+
 // ClientMetrics returns the configuration of a client metrics subscription.
 func ClientMetrics(props map[string]string) (*Values, error) {
 	return newValues(ScopeClientMetrics, nil, layer{SourceClientMetrics, props})
@@ -65,8 +97,8 @@ func unknown(scope Scope, props map[string]string, message string) error {
 func checkTopic(v *Values) error {
 	min, max := v.Int64("min.compaction.lag.ms"), v.Int64("max.compaction.lag.ms")
 	if min > max {
-		return &Error{Key: "max.compaction.lag.ms", Value: ptr(strconv.FormatInt(max, 10)),
-			Reason: fmt.Sprintf("conflict with topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)", min, max)}
+		return &Error{Key: "max.compaction.lag.ms", Value: ptr(strconv.FormatInt(max, 10)), whole: true,
+			Reason: fmt.Sprintf("conflict topic config setting min.compaction.lag.ms (%d) > max.compaction.lag.ms (%d)", min, max)}
 	}
 	if v.source["local.retention.ms"] == SourceTopic || v.source["local.retention.bytes"] == SourceTopic {
 		if err := checkLocalRetention(v); err != nil {

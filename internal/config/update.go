@@ -61,11 +61,11 @@ func ValidateBrokerUpdate(static *Values, props map[string]string, perBroker boo
 	}
 	switch {
 	case len(readOnly) > 0:
-		return fmt.Errorf("%w: Cannot update these configs dynamically: %s; they are read from the properties file when the broker starts", ErrNotDynamic, strings.Join(readOnly, ", "))
+		return fmt.Errorf("%w: Cannot update these configs dynamically: [%s]", ErrNotDynamic, strings.Join(readOnly, ", "))
 	case len(onlyListener) > 0:
-		return fmt.Errorf("%w: These security configs can be dynamically updated only per-listener using the listener prefix: %s", ErrNotDynamic, strings.Join(onlyListener, ", "))
+		return fmt.Errorf("%w: These security configs can be dynamically updated only per-listener using the listener prefix: [%s]", ErrNotDynamic, strings.Join(onlyListener, ", "))
 	case len(onlyBroker) > 0:
-		return fmt.Errorf("%w: Cannot update these configs at default cluster level, broker id must be specified: %s", ErrNotDynamic, strings.Join(onlyBroker, ", "))
+		return fmt.Errorf("%w: Cannot update these configs at default cluster level, broker id must be specified: [%s]", ErrNotDynamic, strings.Join(onlyBroker, ", "))
 	}
 	source := SourceClusterDefault
 	if perBroker {
@@ -110,8 +110,8 @@ func Apply(scope Scope, props map[string]string, op Op, name, value string) (map
 			return nil, fmt.Errorf("%w: Unknown config name: %s", ErrUnknownKey, name)
 		}
 		if k.Type != TypeList {
-			what := map[Op]string{OpAppend: "append", OpSubtract: "subtract"}[op]
-			return nil, &Error{Key: name, Value: &value, Reason: "Config value " + what + " is not allowed for config key: " + name}
+			what := map[Op]string{OpAppend: "APPEND", OpSubtract: "SUBTRACT"}[op]
+			return nil, whole(name, "Can't %s to key %s because its type is not LIST.", what, name)
 		}
 		text, ok := props[name]
 		if !ok && k.Default != nil {
@@ -134,7 +134,7 @@ func Apply(scope Scope, props map[string]string, op Op, name, value string) (map
 		}
 		next[name] = strings.Join(list, ",")
 	default:
-		return nil, &Error{Key: name, Value: &value, Reason: fmt.Sprintf("Unknown operation type %d", op)}
+		return nil, whole(name, "Unknown operations type %d", op)
 	}
 	return next, nil
 }

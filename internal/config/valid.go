@@ -83,20 +83,13 @@ func rangeRule(text string, exception *float64) (rule, error) {
 		}
 		// Written so that NaN is outside.
 		if !(f >= lo) {
-			return "Value must be at least " + parts[0] + validRange(text, exception)
+			return "Value must be at least " + parts[0]
 		}
 		if hasHi && !(f <= hi) {
-			return "Value must be no more than " + parts[2] + validRange(text, exception)
+			return "Value must be no more than " + parts[2]
 		}
 		return ""
 	}, nil
-}
-
-func validRange(text string, exception *float64) string {
-	if exception != nil {
-		text += fmt.Sprintf(" or %g", *exception)
-	}
-	return " (valid: " + text + ")"
 }
 
 // oneOf allows the words of "[a, b, c]"; for a list each element must be one of them, and none twice.

@@ -29,7 +29,7 @@ func (e *apiError) put(code *int16, message **string) {
 		return
 	}
 	*code = e.code.Code
-	if message != nil {
+	if message != nil && e.text != "" {
 		text := e.text
 		*message = &text
 	}

@@ -187,7 +187,7 @@ func (m *machine) checkResource(e env, resource metadata.ConfigResource, next ma
 		if resource.Name == "" {
 			return refuse(kerr.InvalidRequest, "Default client metrics resources are not allowed.")
 		}
-		_, err = config.ClientMetrics(next)
+		err = config.ValidateClientMetrics(next)
 	default:
 		_, serr := configScope(resource)
 		return serr

@@ -46,7 +46,7 @@ func (m *machine) createPartitions(e env, req *kmsg.CreatePartitionsRequest) dec
 func (m *machine) addPartitions(e env, t *kmsg.CreatePartitionsRequestTopic) ([]metadata.Record, *apiError) {
 	topic := m.hard.image.Topic(t.Topic)
 	if topic == nil {
-		return nil, plain(kerr.UnknownTopicOrPartition)
+		return nil, &apiError{code: kerr.UnknownTopicOrPartition} // Kafka says nothing more either
 	}
 	have := len(topic.Partitions)
 	more := int(t.Count) - have

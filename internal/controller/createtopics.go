@@ -278,5 +278,8 @@ func configError(err error) *apiError {
 	for _, kind := range []error{config.ErrUnknownKey, config.ErrNotDynamic} {
 		text = strings.TrimPrefix(text, kind.Error()+": ")
 	}
+	if rest, ok := strings.CutPrefix(text, config.ErrClientMetrics.Error()+": "); ok {
+		return &apiError{kerr.InvalidRequest, rest}
+	}
 	return &apiError{kerr.InvalidConfig, text}
 }

@@ -107,7 +107,7 @@ func (p *placer) check(replicas int) *apiError {
 	case p.live == 0:
 		return refuse(kerr.InvalidReplicationFactor, "All brokers are currently fenced.")
 	case replicas > p.total:
-		return refuse(kerr.InvalidReplicationFactor, "The target replication factor of %d cannot be reached because only %d broker(s) are registered.", replicas, p.total)
+		return refuse(kerr.InvalidReplicationFactor, "The target replication factor of %d cannot be reached because only %d broker(s) are registered or some brokers have all their log directories cordoned.", replicas, p.total)
 	}
 	return nil
 }

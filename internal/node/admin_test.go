@@ -258,7 +258,7 @@ func TestAlterBroker(t *testing.T) {
 	}{
 		{kmsg.ConfigResourceTypeBroker, "1", "background.threads", "7", nil, ""},
 		{kmsg.ConfigResourceTypeBroker, "", "background.threads", "8", nil, ""},
-		{kmsg.ConfigResourceTypeBroker, "1", "node.id", "7", kerr.InvalidRequest, "Cannot update these configs dynamically: node.id"},
+		{kmsg.ConfigResourceTypeBroker, "1", "node.id", "7", kerr.InvalidRequest, "Cannot update these configs dynamically: [node.id]"},
 		{kmsg.ConfigResourceTypeBroker, "1", "background.threads", "none", kerr.InvalidRequest, "Invalid value none for configuration background.threads: Not a number of type INT"},
 		{kmsg.ConfigResourceTypeBroker, "2", "background.threads", "7", kerr.InvalidRequest, "Unexpected broker id, expected 1, but received 2"},
 		{kmsg.ConfigResourceTypeBroker, "one", "background.threads", "7", kerr.InvalidRequest, "must be an integer"},

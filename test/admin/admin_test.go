@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,16 +45,40 @@ func TestSameAnswersAsKafka(t *testing.T) {
 	}
 }
 
-// compare shows the steps whose answers differ.
+// compare shows the lines that differ, step by step.
 func compare(t *testing.T, want, got string) {
 	t.Helper()
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	if len(w) != len(g) {
-		t.Errorf("%d lines, Kafka has %d", len(g), len(w))
-	}
-	for i := 0; i+1 < len(w) && i+1 < len(g); i += 2 {
-		if w[i] != g[i] || w[i+1] != g[i+1] {
-			t.Errorf("%s\n  kafka:%s\n  ours: %s", w[i], w[i+1], g[i+1])
+	w, g := steps(want), steps(got)
+	for i := range max(len(w), len(g)) {
+		switch {
+		case i >= len(w):
+			t.Errorf("more than Kafka: %s", g[i][0])
+		case i >= len(g):
+			t.Errorf("missing: %s", w[i][0])
+		case !slices.Equal(w[i], g[i]):
+			var b strings.Builder
+			for _, l := range w[i] {
+				if !slices.Contains(g[i], l) {
+					b.WriteString("\n kafka" + l)
+				}
+			}
+			for _, l := range g[i] {
+				if !slices.Contains(w[i], l) {
+					b.WriteString("\n ours " + l)
+				}
+			}
+			t.Errorf("%s%s", w[i][0], b.String())
 		}
 	}
+}
+
+// steps cuts a transcript into its steps.
+func steps(text string) (all [][]string) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, " ") {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], strings.TrimSuffix(line, "\n"))
+	}
+	return all
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -79,11 +80,10 @@ type script struct {
 func (s *script) say(what string, version int16, req kmsg.Request) kmsg.Response {
 	s.t.Helper()
 	resp := s.ask(version, req)
-	text, err := json.Marshal(tidy(toAny(s.t, resp)))
-	if err != nil {
-		s.t.Fatal(err)
+	fmt.Fprintf(&s.text, "%s v%d %s\n", kmsg.NameForKey(req.Key()), version, what)
+	for _, line := range lines(s.t, tidy(toAny(s.t, resp)).(map[string]any)) {
+		fmt.Fprintf(&s.text, "  %s\n", s.hide(line))
 	}
-	fmt.Fprintf(&s.text, "%s v%d %s\n  %s\n", kmsg.NameForKey(req.Key()), version, what, s.hide(string(text)))
 	return resp
 }
 
@@ -94,10 +94,51 @@ func (s *script) hide(text string) string {
 	for id, name := range s.ids {
 		text = strings.ReplaceAll(text, id, name)
 	}
+	text = regexp.MustCompile(`"TopicID":"[0-9a-f]{32}"`).ReplaceAllString(text, `"TopicID":"new"`)
 	text = regexp.MustCompile(`"ClusterID":"[^"]{22}"`).ReplaceAllString(text, `"ClusterID":"C"`)
 	text = regexp.MustCompile(`"Dir":"[^"]*"`).ReplaceAllString(text, `"Dir":"D"`)
 	text = regexp.MustCompile(`"(TotalBytes|UsableBytes)":[0-9]{3,}`).ReplaceAllString(text, `"$1":N`)
 	return text
+}
+
+// elr is a setting that Kafka gives a new cluster because it has eligible leader replicas (KIP-966).
+const elr = "min.insync.replicas"
+
+// lines writes an answer with each element of its lists, and of their lists of configurations, on a line of its own.
+func lines(t *testing.T, answer map[string]any) []string {
+	var all []string
+	add := func(v any) {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(text))
+	}
+	var lists []any
+	for _, k := range slices.Sorted(maps.Keys(answer)) {
+		if list, ok := answer[k].([]any); ok {
+			lists = append(lists, list...)
+			delete(answer, k)
+		}
+	}
+	if len(answer) > 0 {
+		add(answer)
+	}
+	for _, e := range lists {
+		m, ok := e.(map[string]any)
+		if !ok {
+			add(e)
+			continue
+		}
+		configs, _ := m["Configs"].([]any)
+		configs = slices.DeleteFunc(configs, func(c any) bool { return sortKey(c) == elr })
+		delete(m, "Configs")
+		add(m)
+		for _, c := range configs {
+			add(c)
+		}
+	}
+	return all
 }
 
 func toAny(t *testing.T, v any) any {
@@ -131,7 +172,7 @@ func tidy(v any) any {
 				}
 				continue
 			case "TopicID":
-				if text := idText(e); strings.Trim(text, "0") != "" {
+				if text := idText(e); strings.Trim(text, "0") != "" { // hide names those that are known
 					out[k] = text
 				}
 				continue
@@ -161,6 +202,9 @@ func sortKey(v any) string {
 		if s, ok := m[k].(string); ok {
 			return s
 		}
+	}
+	if n, ok := m["Partition"].(json.Number); ok {
+		return n.String()
 	}
 	return ""
 }
