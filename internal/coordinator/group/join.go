@@ -94,8 +94,9 @@ func (m *Machine) joinGroup(t coordinator.Token, c Caller, req *kmsg.JoinGroupRe
 	j := &joining{token: t, caller: c, req: req, protocols: readProtocols(req.Protocols), newID: newID}
 	switch {
 	case !g.live.accepts(req.MemberID, m.config().MaxSize):
-		m.dismiss(g, req.MemberID)
 		m.refuseJoin(t, "", kerr.GroupMaxSizeReached)
+		m.dismiss(g, req.MemberID)
+		m.completeIfRebalanced(g) // nobody need wait for it (Kafka waits for the rebalance timeout)
 	case !g.live.supports(req.ProtocolType, j.protocols):
 		m.refuseJoin(t, req.MemberID, kerr.InconsistentGroupProtocol)
 	case req.MemberID == "":

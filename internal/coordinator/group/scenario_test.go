@@ -198,6 +198,9 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	case "pass":
 		w.pass(int64(a.number("ms", 0)))
 	case "failover":
+		if a.has("truncate") { // the new leader had not got what is not committed
+			w.log = w.log[:w.committed]
+		}
 		w.elect()
 	case "hold":
 		w.hold = true

@@ -229,6 +229,15 @@ func text(s *string) string {
 	return *s
 }
 
+// topicsOf shows a subscription, or what is none as it is.
+func topicsOf(metadata []byte) string {
+	topics := map[string]struct{}{}
+	if !readSubscription(metadata, topics) {
+		return fmt.Sprintf("%q", metadata)
+	}
+	return strings.Join(slices.Sorted(maps.Keys(topics)), "+")
+}
+
 func describeReply(r kmsg.Response) string {
 	var b strings.Builder
 	switch r := r.(type) {
@@ -240,7 +249,7 @@ func describeReply(r kmsg.Response) string {
 		if r.ErrorCode == 0 {
 			fmt.Fprintf(&b, ", generation %d of %s/%s, leader %s", r.Generation, text(r.ProtocolType), text(r.Protocol), r.LeaderID)
 			for _, m := range r.Members {
-				fmt.Fprintf(&b, ", %s=%q", m.MemberID, m.ProtocolMetadata)
+				fmt.Fprintf(&b, ", %s=%s", m.MemberID, topicsOf(m.ProtocolMetadata))
 			}
 			if r.SkipAssignment {
 				b.WriteString(", skip assignment")
@@ -298,7 +307,7 @@ func describeReply(r kmsg.Response) string {
 			}
 			fmt.Fprintf(&b, ", %q/%q", g.ProtocolType, g.Protocol)
 			for _, m := range g.Members {
-				fmt.Fprintf(&b, ", %s(%s) client %s at %s %q=%q", m.MemberID, text(m.InstanceID), m.ClientID, m.ClientHost, m.ProtocolMetadata, m.MemberAssignment)
+				fmt.Fprintf(&b, ", %s(%s) client %s at %s %s=%q", m.MemberID, text(m.InstanceID), m.ClientID, m.ClientHost, topicsOf(m.ProtocolMetadata), m.MemberAssignment)
 			}
 		}
 	case *kmsg.ListGroupsResponse:
