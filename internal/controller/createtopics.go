@@ -252,20 +252,34 @@ func (m *machine) defaultDir(id int32) metadata.UUID {
 	if b == nil {
 		return metadata.DirUnassigned
 	}
-	switch len(b.Dirs) {
-	case 0:
+	if len(b.Dirs) == 0 {
 		return metadata.DirMigrating
-	case 1:
-		return b.Dirs[0]
+	}
+	if open := openDirs(b); len(open) == 1 {
+		return open[0]
 	}
 	return metadata.DirUnassigned
+}
+
+// openDirs are the log directories that take new replicas (KIP-1066).
+func openDirs(b *metadata.Broker) []metadata.UUID {
+	if len(b.CordonedDirs) == 0 {
+		return b.Dirs
+	}
+	var open []metadata.UUID
+	for _, dir := range b.Dirs {
+		if !slices.Contains(b.CordonedDirs, dir) {
+			open = append(open, dir)
+		}
+	}
+	return open
 }
 
 // placeable returns the brokers that new replicas may go to.
 func (m *machine) placeable() []*metadata.Broker {
 	var brokers []*metadata.Broker
 	for b := range m.hard.image.Brokers() {
-		if !b.ShuttingDown {
+		if !b.ShuttingDown && (len(b.Dirs) == 0 || len(openDirs(b)) > 0) {
 			brokers = append(brokers, b)
 		}
 	}

@@ -19,13 +19,24 @@ func (m *machine) registerBroker(e env, req *kmsg.BrokerRegistrationRequest) dec
 		resp.ErrorCode = err.number()
 		return decision{reply: resp}
 	}
-	resp.BrokerEpoch = record.BrokerEpoch
-	if !record.Fenced {
-		m.soft.hear(req.BrokerID, e.nowMs, -1)
-	} else if old := m.hard.image.Broker(req.BrokerID); old == nil || old.Incarnation != record.IncarnationID {
+	var records []metadata.Record
+	old := m.hard.image.Broker(req.BrokerID)
+	if old != nil && old.Incarnation == record.IncarnationID {
+		if !record.Fenced {
+			m.soft.hear(req.BrokerID, e.nowMs, -1)
+		}
+	} else {
+		// The one before ended without saying so, and what it had not yet written to disk may be gone. It leaves the
+		// ISRs that have other members, and leads in a new epoch where it was the last. (Apache Kafka does so only with
+		// KIP-966, and else lets the new incarnation go on in the old epoch.)
+		if old != nil && !old.Fenced {
+			records = m.withoutBroker(e, old.ID)
+		}
 		delete(m.soft.sessions, req.BrokerID)
+		record.BrokerEpoch = m.nextOffset() + int64(len(records))
 	}
-	return decision{records: []metadata.Record{record}, reply: resp}
+	resp.BrokerEpoch = record.BrokerEpoch
+	return decision{records: append(records, record), apart: true, reply: resp}
 }
 
 func (m *machine) registration(e env, req *kmsg.BrokerRegistrationRequest) (*metadata.RegisterBrokerRecord, *apiError) {
@@ -58,8 +69,6 @@ func (m *machine) registration(e env, req *kmsg.BrokerRegistrationRequest) (*met
 	}
 	if old != nil && old.Incarnation == r.IncarnationID {
 		r.Fenced, r.InControlledShutdown, r.BrokerEpoch = old.Fenced, old.ShuttingDown, old.Epoch
-	} else {
-		r.BrokerEpoch = m.nextOffset()
 	}
 	return r, nil
 }
