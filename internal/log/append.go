@@ -426,6 +426,14 @@ func (l *Log) sealForRoll(old *segment, base int64, cfg *Config) error {
 	if err := old.seal(); err != nil {
 		return err
 	}
+	if l.flush.point.Load() >= base {
+		// A recovery point at or above a segment's base says that the segments before are on disk with their indexes. This
+		// one's records are, as always with flush.messages=1; now its indexes.
+		if err := old.sync(true); err != nil {
+			return l.syncFailed(err)
+		}
+		old.flushed = true
+	}
 	l.producers.end = base
 	return l.takeSnapshot(base)
 }

@@ -64,7 +64,7 @@ func (l *Log) Flush(upTo int64) error {
 	f.mu.Unlock()
 
 	err := l.flushAll(false)
-	for err == errTruncatedMeanwhile {
+	for err == errFlushAgain {
 		err = l.flushAll(false)
 	}
 
@@ -75,8 +75,9 @@ func (l *Log) Flush(upTo int64) error {
 	return err
 }
 
-// errTruncatedMeanwhile: what was synced may be gone again, and the new end may not be on disk.
-var errTruncatedMeanwhile = errors.New("truncated during a flush")
+// errFlushAgain: the log was truncated or rolled while the files were synced. What was synced may be gone, or the indexes
+// of a segment that was active then are not synced, which a recovery point at the next segment would say.
+var errFlushAgain = errors.New("changed during a flush")
 
 // FlushIfDue flushes if flush.ms has passed since the last time.
 func (l *Log) FlushIfDue(now time.Time) error {
@@ -129,8 +130,8 @@ func (l *Log) flushAll(closing bool) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if gen != l.truncations {
-		return errTruncatedMeanwhile
+	if gen != l.truncations || list[len(list)-1] != l.active() {
+		return errFlushAgain
 	}
 	for _, sp := range spans {
 		if sp.sealed {

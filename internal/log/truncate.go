@@ -10,7 +10,8 @@ import (
 )
 
 // TruncateTo cuts the log so that it ends at an offset, as a follower does that has records which the leader has not.
-// It does nothing if the log ends there or before. An offset inside a batch cuts the whole batch.
+// It does nothing if the log ends there or before. An offset inside a batch cuts the
+// whole batch, so that the follower fetches it again.
 func (l *Log) TruncateTo(offset int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,9 +38,11 @@ func (l *Log) truncate(list []*segment, offset int64) error {
 	if err != nil {
 		return err
 	}
+	end = max(end, min(offset, l.start.Load()))
 	if err := l.lowerEnd(end); err != nil {
 		return err
 	}
+	l.start.Store(min(l.start.Load(), end))
 	l.setSegments(list[:i+1])
 	// The last first: a crash must not leave a hole.
 	later := slices.Clone(list[i+1:])
