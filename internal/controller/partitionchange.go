@@ -42,7 +42,7 @@ func (c *partitionChange) record() *metadata.PartitionChangeRecord {
 	r.PartitionID, r.TopicID = c.id, c.topic
 	empty := *r
 	leader, unclean := c.elect()
-	if leader != c.old.Leader {
+	if leader != c.old.Leader || unclean {
 		r.Leader = leader
 		if unclean {
 			r.ISR = []int32{leader}

@@ -15,10 +15,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Scenarios are the files of testdata: a command, and the records and the reply that the machine decides. Rewrite them
+// Scenarios are the files of testdata/scenarios: a command, and the records and the reply that the machine decides. Rewrite them
 // with -rewrite, and read what changed. Time is a number that `tick` moves; chance is a counter.
 func TestScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scenarios", func(t *testing.T, path string) {
 		s := newScenario(t, nil)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			return s.run(t, d)
