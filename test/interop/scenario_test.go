@@ -181,7 +181,7 @@ func (p *pair) diff(t *testing.T, st step, ours, theirs reference.Result) {
 	a, b := p.normal(st, ours), p.normal(st, theirs)
 	if a != b {
 		t.Errorf("line %d: %s: the outputs differ (- Apache Kafka's, + ours)\n%s\n%s", st.line, strings.Join(st.args, " "),
-			lineDiff(b, a), indent("standard error of ours: ", ours.Stderr))
+			lineDiff(b, a), indent("standard error of ours: ", ours.Stderr)+indent("standard error of theirs: ", theirs.Stderr))
 	}
 }
 

@@ -11,6 +11,8 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.kafka.common.utils.Exit;
 
 /**
@@ -68,6 +70,7 @@ public final class Runner {
 
     private static final Switch OUT = new Switch();
     private static final Switch ERR = new Switch();
+    private static final List<Runnable> HOOKS = new CopyOnWriteArrayList<>(); // of the tool that runs
     private static DataOutputStream results;
     private static volatile boolean running;
     private static volatile Integer exitCode;
@@ -79,7 +82,7 @@ public final class Runner {
         System.setErr(new PrintStream(ERR, true, StandardCharsets.UTF_8));
         Exit.setExitProcedure(Runner::exit);
         Exit.setHaltProcedure(Runner::exit);
-        Exit.setShutdownHookAdder((name, hook) -> { });
+        Exit.setShutdownHookAdder((name, hook) -> HOOKS.add(hook));
         // The tools with subcommands call System.exit when their command line is wrong: the result then goes out here.
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             if (running) {
@@ -104,7 +107,11 @@ public final class Runner {
             ERR.open();
             exitCode = null;
             running = true;
-            Thread tool = new Thread(() -> run(main, mainArgs), "tool");
+            HOOKS.clear();
+            Thread tool = new Thread(() -> {
+                run(main, mainArgs);
+                HOOKS.forEach(Runnable::run); // the console producer sends its last records here
+            }, "tool");
             tool.setDaemon(true);
             tool.start();
             tool.join(timeoutMs);
