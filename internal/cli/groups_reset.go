@@ -444,7 +444,7 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 	if top != nil && !errors.As(top, &code) {
 		return top
 	}
-	status := map[topicPartition]error{}
+	status, failed := map[topicPartition]error{}, false
 	for _, tp := range partitions {
 		err := top
 		if tp.partition < 0 {
@@ -452,12 +452,15 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 		} else if top == nil {
 			err, _ = results.Lookup(tp.topic, tp.partition)
 		}
-		status[tp] = err
+		status[tp], failed = err, failed || err != nil
 	}
-	if top == nil {
-		fmt.Fprintf(c.io.Out, "Request succeeded for deleting offsets from group %s.\n", group)
-	} else {
+	switch {
+	case top != nil:
 		printGroupError(c.io, KafkaMessage(top, nil))
+	case failed:
+		printGroupError(c.io, "Encountered some partition-level error, see the follow-up details.")
+	default:
+		fmt.Fprintf(c.io.Out, "Request succeeded for deleting offsets from group %s.\n", group)
 	}
 	slices.SortFunc(partitions, func(a, b topicPartition) int {
 		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
