@@ -244,3 +244,21 @@ func TestSegmentsRollAndReopen(t *testing.T) {
 		})
 	}
 }
+
+// checkRun checks that bytes are whole batches with consecutive offsets from one on, and gives the next offset.
+func checkRun(buf []byte, from int64) (int64, error) {
+	for len(buf) > 0 {
+		b, rest, err := record.Next(buf)
+		if err != nil {
+			return from, err
+		}
+		if b.BaseOffset() != from {
+			return from, fmt.Errorf("offset %d instead of %d", b.BaseOffset(), from)
+		}
+		if err := b.CheckCRC(); err != nil {
+			return from, err
+		}
+		from, buf = b.NextOffset(), rest
+	}
+	return from, nil
+}
