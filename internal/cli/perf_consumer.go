@@ -254,35 +254,35 @@ func (c *consumerPerf) printHeader() {
 // report prints one line of --show-detailed-stats and begins the next interval.
 func (c *consumerPerf) report(now time.Time) {
 	c.mu.Lock()
-	join := c.joinRound.Milliseconds()
+	join := c.joinRound
 	c.joinRound = 0
 	c.mu.Unlock()
 	if c.detailed {
-		elapsed := now.Sub(c.reported.at).Milliseconds()
+		elapsed := now.Sub(c.reported.at)
 		mb := float64(c.bytes-c.reported.bytes) / megabyte
 		n := float64(c.records - c.reported.records)
 		fetch := elapsed - join
 		fetchMB, fetchN := 0.0, 0.0
 		if fetch > 0 {
-			fetchMB, fetchN = 1000*mb/float64(fetch), 1000*n/float64(fetch)
+			fetchMB, fetchN = mb/fetch.Seconds(), n/fetch.Seconds()
 		}
 		fmt.Fprintf(c.io.Out, "%s, 0, %s, %s, %d, %s, %d, %d, %s, %s\n", c.date(now),
-			javaFixed(float64(c.bytes)/megabyte, 4), javaFixed(1000*mb/float64(elapsed), 4), c.records, javaFixed(1000*n/float64(elapsed), 4),
-			join, fetch, javaFixed(fetchMB, 4), javaFixed(fetchN, 4))
+			javaFixed(float64(c.bytes)/megabyte, 4), javaFixed(mb/elapsed.Seconds(), 4), c.records, javaFixed(n/elapsed.Seconds(), 4),
+			join.Milliseconds(), fetch.Milliseconds(), javaFixed(fetchMB, 4), javaFixed(fetchN, 4))
 	}
 	c.reported.at, c.reported.records, c.reported.bytes = now, c.records, c.bytes
 }
 
 func (c *consumerPerf) printTotal(end time.Time) {
 	c.mu.Lock()
-	join := c.join.Milliseconds()
+	join := c.join
 	c.mu.Unlock()
-	elapsed := end.Sub(c.start).Milliseconds()
+	elapsed := end.Sub(c.start)
 	fetch := elapsed - join
 	mb, n := float64(c.bytes)/megabyte, float64(c.records)
 	fmt.Fprintf(c.io.Out, "%s, %s, %s, %s, %d, %s, %d, %d, %s, %s\n", c.date(c.start), c.date(end),
-		javaFixed(mb, 4), javaFixed(mb/(float64(elapsed)/1000), 4), c.records, javaFixed(n/(float64(elapsed)/1000), 4),
-		join, fetch, javaFixed(mb/(float64(fetch)/1000), 4), javaFixed(n/(float64(fetch)/1000), 4))
+		javaFixed(mb, 4), javaFixed(mb/elapsed.Seconds(), 4), c.records, javaFixed(n/elapsed.Seconds(), 4),
+		join.Milliseconds(), fetch.Milliseconds(), javaFixed(mb/fetch.Seconds(), 4), javaFixed(n/fetch.Seconds(), 4))
 }
 
 // javaDateFormat makes a formatter of a pattern of java.text.SimpleDateFormat: the letters for date and time of day,

@@ -73,7 +73,7 @@ func (s *perfStats) silence() {
 const megabyte = 1024 * 1024
 
 func (s *perfStats) printWindow(now time.Time) {
-	elapsed := float64(now.Sub(s.window.start).Milliseconds())
+	elapsed := preciseMs(now.Sub(s.window.start))
 	if !s.silent {
 		if s.steady && s.count == s.window.count {
 			fmt.Fprintln(s.w, "In steady state.")
@@ -89,7 +89,7 @@ func (s *perfStats) printWindow(now time.Time) {
 func (s *perfStats) printTotal(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	elapsed := float64(now.Sub(s.start).Milliseconds())
+	elapsed := preciseMs(now.Sub(s.start))
 	slices.Sort(s.latencies)
 	percentile := func(p float64) int32 {
 		if len(s.latencies) == 0 {
@@ -106,6 +106,10 @@ func (s *perfStats) printTotal(now time.Time) {
 		javaFixed(float64(s.total)/float64(s.count), 2), javaFixed(float64(s.max), 2),
 		percentile(0.5), percentile(0.95), percentile(0.99), percentile(0.999))
 }
+
+// preciseMs is a duration in milliseconds with what comes after the point: Kafka rounds down, and divides by zero when a
+// test is over within a millisecond.
+func preciseMs(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // javaFixed prints a number with so many decimals, and what is no number in Java's words.
 func javaFixed(v float64, decimals int) string {
