@@ -21,10 +21,10 @@ type UpconvertOptions struct {
 //
 // Nothing that arrives over the network needs it. Apache Kafka 4 serves Produce
 // from version 3 on, and from that version on a partition's data is exactly one
-// batch of magic 2, else the answer is INVALID_RECORD (KIP-98, KIP-896): see
-// OneBatch. It is for directories that an older broker wrote. Apache Kafka 4
-// still reads such segments and hands them to consumers as they are (KIP-724
-// dropped the writing of them and the conversion down to them).
+// batch of magic 2, else the answer is INVALID_RECORD (KIP-98, KIP-896). It is
+// for directories that an older broker wrote. Apache Kafka 4 still reads such
+// segments and hands them to consumers as they are (KIP-724 dropped the writing
+// of them and the conversion down to them).
 //
 // Errors: ErrCorrupt, ErrTruncated, ErrUnsupportedCodec, ErrInvalidRecord
 // (offsets that do not rise or lie too far apart, no message at all), ErrTooLarge.

@@ -67,7 +67,9 @@ func (e *RecordErrors) Unwrap() error {
 // and *RecordErrors, which names the records at fault.
 //
 // A produce request of version 3 or later may hold only one batch for a
-// partition and only magic 2; see OneBatch.
+// partition, and only magic 2. Apache Kafka 4 serves no older version
+// (KIP-896), so no message of format 0 or 1 arrives over the network any more;
+// the handler of Produce answers one with INVALID_RECORD.
 func ValidateProduced(b Batch, rules Rules) error {
 	if rules.MaxBytes > 0 && len(b) > rules.MaxBytes {
 		return fmt.Errorf("%w: the batch has %d bytes, the limit is %d", ErrTooLarge, len(b), rules.MaxBytes)
@@ -176,23 +178,4 @@ func (r *Rules) timestampFits(ts int64) bool {
 		return uint64(r.NowMs)-uint64(ts) <= uint64(r.BeforeMaxMs)
 	}
 	return uint64(ts)-uint64(r.NowMs) <= uint64(r.AfterMaxMs)
-}
-
-// OneBatch gives the only batch of what a produce request of version 3 or
-// later holds for a partition. Apache Kafka 4 serves no older version, so no
-// message of format 0 or 1 arrives over the network any more (KIP-896): it is
-// refused with ErrInvalidRecord, and so are a second batch and no batch at all.
-func OneBatch(records []byte) (Batch, error) {
-	b, rest, err := Next(records)
-	switch {
-	case len(records) == 0:
-		return nil, invalidf("no record batch")
-	case errors.Is(err, ErrOldMagic):
-		return nil, invalidf("only record batches with magic version 2 are allowed: %v", err)
-	case err != nil:
-		return nil, err
-	case len(rest) > 0:
-		return nil, invalidf("exactly one record batch is allowed, %d bytes follow it", len(rest))
-	}
-	return b, nil
 }

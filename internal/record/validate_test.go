@@ -178,26 +178,6 @@ func TestValidateCorrectsMaxTimestamp(t *testing.T) {
 	}
 }
 
-func TestOneBatch(t *testing.T) {
-	one := sample(Gzip)
-	if b, err := OneBatch(one); err != nil || !bytes.Equal(b, one) {
-		t.Error(err)
-	}
-	for name, c := range map[string]struct {
-		in   []byte
-		want error
-	}{
-		"none":  {nil, ErrInvalidRecord},
-		"two":   {append(bytes.Clone(one), one...), ErrInvalidRecord},
-		"old":   {golden(t, "magic1-none.bin"), ErrInvalidRecord},
-		"short": {one[:80], ErrTruncated},
-	} {
-		if _, err := OneBatch(c.in); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 // A bomb of each codec: a few kilobytes that open to more than the limit, or to one huge record.
 func TestBombs(t *testing.T) {
 	const size = 16 << 20
