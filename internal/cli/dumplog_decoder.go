@@ -46,7 +46,7 @@ func plainDecoder(key, value func([]byte) (string, error)) dumpDecoder {
 func fieldDecoder(class string) (func([]byte) (string, error), error) {
 	switch class[strings.LastIndex(class, ".")+1:] {
 	case "StringDecoder":
-		return func(b []byte) (string, error) { return strings.ToValidUTF8(string(b), "\uFFFD"), nil }, nil
+		return func(b []byte) (string, error) { return javaText(b), nil }, nil
 	case "DefaultDecoder":
 		return func(b []byte) (string, error) { return hex.EncodeToString(b), nil }, nil
 	case "IntegerDecoder":
