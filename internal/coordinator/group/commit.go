@@ -71,13 +71,13 @@ func longerThan(s string, limit int) bool {
 
 // mayCommit tells whether the sender may commit offsets of the group, and counts the commit as a sign of life.
 func (m *Machine) mayCommit(c Caller, req *kmsg.OffsetCommitRequest) *kerr.Error {
-	_, foreign := m.foreign[req.Group]
+	_, foreign := m.occupied(req.Group)
 	g := m.groups[req.Group]
 	switch {
-	case req.Generation < 0 && (g == nil || g.live.state == Empty):
-		return nil // a consumer that assigns partitions itself, or an administrator
 	case foreign:
 		return kerr.UnknownMemberID
+	case req.Generation < 0 && (g == nil || g.live.state == Empty):
+		return nil // a consumer that assigns partitions itself, or an administrator
 	case g == nil && c.Version >= groupNotFoundFrom:
 		return kerr.GroupIDNotFound
 	case g == nil:

@@ -17,12 +17,14 @@ func (m *Machine) deleteGroups(t coordinator.Token, req *kmsg.DeleteGroupsReques
 	for _, id := range req.Groups {
 		rg := kmsg.NewDeleteGroupsResponseGroup()
 		rg.Group = id
-		_, foreign := m.foreign[id]
+		f, occupied := m.occupied(id)
 		switch g := m.groups[id]; {
-		case foreign:
+		case occupied:
 			rg.ErrorCode = kerr.NonEmptyGroup.Code
-		case g == nil:
+		case g == nil && f == nil, f != nil && f.kind != consumerKind:
 			rg.ErrorCode = kerr.GroupIDNotFound.Code
+		case g == nil:
+			m.retire(id)
 		case g.live.state != Empty:
 			rg.ErrorCode = kerr.NonEmptyGroup.Code
 		default:
@@ -32,6 +34,7 @@ func (m *Machine) deleteGroups(t coordinator.Token, req *kmsg.DeleteGroupsReques
 			for _, p := range m.places(g, nil) {
 				m.out.Append(offsetTombstone(p.group, p.topic, p.partition))
 			}
+			m.retire(id)
 			m.out.Append(groupTombstone(id))
 			m.logger.Info("group is deleted", "group", id)
 		}

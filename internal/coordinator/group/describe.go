@@ -30,7 +30,7 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 	r := kmsg.NewDescribeGroupsResponseGroup()
 	r.Group = id
 	g := m.groups[id]
-	if _, foreign := m.foreign[id]; foreign || g == nil {
+	if m.foreign[id] != nil || g == nil {
 		r.State = Dead.String()
 		if version >= describeNotFoundFrom {
 			text := "Group " + id + " not found."
@@ -57,7 +57,7 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 	return r
 }
 
-// listGroups lists the partition's groups that pass the filters, by id. Filters are compared without case; a name that
+// listGroups lists the partition's groups that pass the filters. Filters are compared without case; a name that
 // nobody knows matches nothing.
 func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 	r := kmsg.NewPtrListGroupsResponse()
@@ -65,16 +65,26 @@ func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 	for i, s := range req.StatesFilter {
 		states[i] = strings.TrimSpace(s) // Kafka does so for states, and not for types
 	}
-	if len(req.TypesFilter) == 0 || passes(req.TypesFilter, typeName) {
-		for _, id := range slices.Sorted(maps.Keys(m.groups)) {
-			g := m.groups[id]
-			if _, foreign := m.foreign[id]; foreign || len(req.StatesFilter) > 0 && !passes(states, g.live.state.String()) {
-				continue
-			}
-			rg := kmsg.NewListGroupsResponseGroup()
-			rg.Group, rg.ProtocolType, rg.GroupState, rg.GroupType = id, g.live.protocolType, g.live.state.String(), typeName
-			r.Groups = append(r.Groups, rg)
+	add := func(id, kind, protocolType string, state string) {
+		if len(req.TypesFilter) > 0 && !passes(req.TypesFilter, kind) || len(states) > 0 && !passes(states, state) {
+			return
 		}
+		rg := kmsg.NewListGroupsResponseGroup()
+		rg.Group, rg.ProtocolType, rg.GroupState, rg.GroupType = id, protocolType, state, kind
+		r.Groups = append(r.Groups, rg)
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.groups)) {
+		if m.foreign[id] == nil {
+			add(id, typeName, m.groups[id].live.protocolType, m.groups[id].live.state.String())
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.foreign)) {
+		f, occupied := m.occupied(id)
+		state := Empty.String()
+		if occupied {
+			state = "Unknown"
+		}
+		add(id, f.kind, f.kind, state)
 	}
 	m.out.ReplyNow(t, r)
 }

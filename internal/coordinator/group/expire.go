@@ -14,14 +14,20 @@ func (m *Machine) scheduleExpiry(at int64) { m.timers.schedule(&m.expiry, at, m.
 // expire removes offsets whose time is over, and empty groups without offsets, in steps.
 func (m *Machine) expire() {
 	if len(m.expiring) == 0 {
-		m.expiring = slices.Sorted(maps.Keys(m.groups))
+		m.expiring = slices.AppendSeq(slices.Sorted(maps.Keys(m.groups)), maps.Keys(m.foreign))
 	}
 	m.out.Divisible = true
 	for len(m.expiring) > 0 && len(m.out.Records) < expireAtOnce {
 		id := m.expiring[0]
 		m.expiring = m.expiring[1:]
+		f, occupied := m.occupied(id)
+		if f != nil && (occupied || f.kind != consumerKind) {
+			continue // what its members read is not known here
+		}
 		if g := m.groups[id]; g != nil {
 			m.expireGroup(g)
+		} else {
+			m.retire(id)
 		}
 	}
 	if len(m.expiring) > 0 {
@@ -32,9 +38,6 @@ func (m *Machine) expire() {
 }
 
 func (m *Machine) expireGroup(g *group) {
-	if _, ok := m.foreign[g.id]; ok {
-		return // whether its members are alive is not known here
-	}
 	since, ok := g.retainedSince()
 	if !ok {
 		return
@@ -54,6 +57,7 @@ func (m *Machine) expireGroup(g *group) {
 		}
 	}
 	if !kept && g.live.state == Empty && len(g.openTxn) == 0 && len(g.live.invited) == 0 {
+		m.retire(g.id)
 		m.out.Append(groupTombstone(g.id))
 	}
 }

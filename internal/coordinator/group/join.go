@@ -78,12 +78,16 @@ type joining struct {
 }
 
 func (m *Machine) joinGroup(t coordinator.Token, c Caller, req *kmsg.JoinGroupRequest, newID string) {
-	if _, ok := m.foreign[req.Group]; ok {
-		m.refuseJoin(t, "", kerr.InconsistentGroupProtocol)
-		return
+	if f, occupied := m.occupied(req.Group); f != nil {
+		if occupied || f.kind != consumerKind {
+			m.refuseJoin(t, "", kerr.InconsistentGroupProtocol)
+			return
+		}
+		m.retire(req.Group) // the members of a consumer group that is left behind come as classic ones
 	}
 	g := m.groups[req.Group]
 	isNew := g == nil
+	before := len(m.out.Records)
 	if isNew {
 		if req.MemberID != "" {
 			m.refuseJoin(t, req.MemberID, kerr.UnknownMemberID)
@@ -104,7 +108,7 @@ func (m *Machine) joinGroup(t coordinator.Token, c Caller, req *kmsg.JoinGroupRe
 	default:
 		m.joinAgain(g, j)
 	}
-	if isNew && len(m.out.Records) == 0 {
+	if isNew && len(m.out.Records) == before {
 		// A member id that was given out must mean something after a failover, and a group that exists be listed.
 		m.out.Append(groupRecord(g.id, newLive(m.now)))
 	}

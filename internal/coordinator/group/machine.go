@@ -19,14 +19,15 @@ type Machine struct {
 
 	groups       map[string]*group
 	offsets      map[string]offsets    // by group; those of one that was deleted stay until that is committed
-	foreign      map[string]int16      // groups of protocols this coordinator does not speak, by the type of their key
+	foreign      map[string]*foreign   // groups of protocols this coordinator does not speak
 	transactions map[int64]transaction // by producer id
 	uncommitted  []change              // in the order of positions
 
-	elected  bool
-	timers   timers
-	expiry   timer
-	expiring []string // groups the present round of offset expiry has still to look at
+	elected   bool
+	electedMs int64
+	timers    timers
+	expiry    timer
+	expiring  []string // groups the present round of offset expiry has still to look at
 
 	// Set while a decision is made.
 	now int64
@@ -40,7 +41,7 @@ func NewMachine(config func() Config, logger *slog.Logger) *Machine {
 	}
 	return &Machine{
 		config: config, logger: logger,
-		groups: map[string]*group{}, offsets: map[string]offsets{}, foreign: map[string]int16{}, transactions: map[int64]transaction{},
+		groups: map[string]*group{}, offsets: map[string]offsets{}, foreign: map[string]*foreign{}, transactions: map[int64]transaction{},
 	}
 }
 
@@ -67,11 +68,9 @@ func (m *Machine) Apply(position int64, r coordinator.Record) {
 		m.applyOffset(position, place{e.group, e.topic, e.partition}, e.offset, r.ProducerID)
 	case keyGroup:
 		m.applyGroup(e.group, e.stored)
-	case keyConsumerGroup, keyShareGroup, keyStreamsGroup:
-		if e.exists {
-			m.foreign[e.group] = e.keyType
-		} else {
-			delete(m.foreign, e.group)
+	default:
+		if foreignKinds[e.keyType] != "" {
+			m.applyForeign(&e, r.Key)
 		}
 	}
 }
@@ -120,7 +119,7 @@ func (m *Machine) applyGroup(id string, s *stored) {
 // Elected brings the stored groups to life. Members have a session timeout from now to be heard of.
 func (m *Machine) Elected(now int64, out *coordinator.Effects[kmsg.Response]) {
 	m.now, m.out = now, out
-	m.elected = true
+	m.elected, m.electedMs = true, now
 	maxSize := m.config().MaxSize
 	for _, g := range m.groups {
 		g.live = revive(g.stored)

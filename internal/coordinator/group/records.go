@@ -10,15 +10,11 @@ import (
 	"gregor/internal/coordinator"
 )
 
-// The types of keys in __consumer_offsets, an int16 at their start. Types of newer group protocols that are not listed
-// hold members and assignments; they are skipped.
+// The types of keys in __consumer_offsets, an int16 at their start. For those of newer group protocols see foreign.
 const (
-	keyLegacyOffset  = 0
-	keyOffset        = 1
-	keyGroup         = 2
-	keyConsumerGroup = 3
-	keyShareGroup    = 11
-	keyStreamsGroup  = 17
+	keyLegacyOffset = 0
+	keyOffset       = 1
+	keyGroup        = 2
 )
 
 // The versions written, as Apache Kafka 4.3 writes them.
@@ -41,7 +37,7 @@ type entry struct {
 	offset    *offset // nil: tombstone
 	// For groups.
 	stored *stored // nil: tombstone
-	// For groups of other protocols.
+	// For groups of other protocols: not a tombstone.
 	exists bool
 }
 
@@ -56,14 +52,16 @@ func decode(key, value []byte) (entry, error) {
 		return e, e.decodeOffset(key, value)
 	case keyGroup:
 		return e, e.decodeGroup(key, value)
-	case keyConsumerGroup, keyShareGroup, keyStreamsGroup:
-		// Their keys are laid out like a group's.
-		k := kmsg.NewGroupMetadataKey()
-		if err := k.ReadFrom(key); err != nil {
-			return e, fmt.Errorf("%w: key type %d: %w", ErrBadRecord, e.keyType, err)
-		}
-		e.group, e.exists = k.Group, value != nil
 	}
+	if foreignKinds[e.keyType] == "" {
+		return e, nil
+	}
+	// Such a key begins like a group's.
+	k := kmsg.NewGroupMetadataKey()
+	if err := k.ReadFrom(key); err != nil {
+		return e, fmt.Errorf("%w: key type %d: %w", ErrBadRecord, e.keyType, err)
+	}
+	e.group, e.exists = k.Group, value != nil
 	return e, nil
 }
 

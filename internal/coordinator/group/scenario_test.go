@@ -190,7 +190,11 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		// A record of another protocol's group.
 		key := binary.BigEndian.AppendUint16(nil, uint16(a.number("type", 3)))
 		key = binary.BigEndian.AppendUint16(key, uint16(len(group)))
-		r := coordinator.Record{Key: append(key, group...), ProducerID: coordinator.NoProducer}
+		key = append(key, group...)
+		if id := a.text("member", ""); id != "" {
+			key = append(binary.BigEndian.AppendUint16(key, uint16(len(id))), id...)
+		}
+		r := coordinator.Record{Key: key, ProducerID: coordinator.NoProducer}
 		if !a.has("deleted") {
 			r.Value = []byte{0, 0}
 		}

@@ -356,7 +356,7 @@ func hardState(m *Machine) string {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.foreign)) {
-		fmt.Fprintf(&b, "foreign %s: %d\n", id, m.foreign[id])
+		fmt.Fprintf(&b, "foreign %s: %d members, %q\n", id, m.foreign[id].members, slices.Sorted(maps.Keys(m.foreign[id].keys)))
 	}
 	return b.String()
 }
