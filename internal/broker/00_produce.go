@@ -140,6 +140,11 @@ func (p *producing) fail(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTop
 		p.b.log.Error("request failed", "request", "Produce", "topic", strings.Clone(t.Topic), "partition", in.Partition, "error", err.Error())
 	}
 	out.ErrorCode, out.ErrorMessage = code, message
+	if bad := (*record.RecordErrors)(nil); errors.As(err, &bad) { // which records are at fault (KIP-467)
+		for _, r := range bad.Records {
+			out.ErrorRecords = append(out.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{RelativeOffset: r.Index, ErrorMessage: &r.Reason})
+		}
+	}
 	if p.r.Version >= 10 && code == kerr.NotLeaderForPartition.Code {
 		l := leaders{b: p.b, listener: p.r.Conn.Listener()}
 		out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = l.of(t.Topic, t.TopicID, in.Partition)

@@ -21,6 +21,9 @@ func (b *Broker) apiVersions(_ context.Context, r *Request) {
 		r.Reply(resp)
 		return
 	}
+	if r.Version >= 3 {
+		r.Conn.setSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
+	}
 	resp.ApiKeys = make([]kmsg.ApiVersionsResponseApiKey, 0, len(b.table.rows))
 	for _, h := range b.table.rows {
 		k := kmsg.NewApiVersionsResponseApiKey()

@@ -5,11 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +53,10 @@ func startBroker(t testing.TB, props map[string]string) *testBroker {
 	}
 	tb := &testBroker{t: t, live: config.NewLive(values), logged: &logBuffer{}, ctl: &testController{next: 1000}}
 	logger := slog.New(slog.NewTextHandler(tb.logged, nil))
-	dirs := &testDirs{root: t.TempDir(), logs: make(map[string]*log.Log)}
+	dirs, err := log.OpenDirs(log.DirsOptions{Paths: []string{t.TempDir()}, ClusterID: metadata.NewUUID().String(), NodeID: testNode})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tb.manager = replica.NewManager(replica.Options{
 		NodeID: testNode, Dirs: dirs, Logger: logger,
 		TopicConfig: func(_ string, overrides map[string]string) (replica.TopicConfig, error) {
@@ -93,7 +94,9 @@ func startBroker(t testing.TB, props map[string]string) *testBroker {
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		dirs.close()
+		if err := dirs.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 	return tb
 }
@@ -154,55 +157,6 @@ func testTopicConfig(overrides map[string]string) replica.TopicConfig {
 		c.Log.CleanupCompact, c.Log.CleanupDelete = strings.Contains(v, "compact"), strings.Contains(v, "delete")
 	}
 	return c
-}
-
-// testDirs is a directory of logs without what belongs to a node.
-type testDirs struct {
-	root string
-	mu   sync.Mutex
-	logs map[string]*log.Log
-}
-
-func (d *testDirs) name(topic string, p int32) string { return fmt.Sprintf("%s-%d", topic, p) }
-
-func (d *testDirs) Get(topic string, p int32) *log.Log {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.logs[d.name(topic, p)]
-}
-
-func (d *testDirs) Create(topic string, id [16]byte, p int32, _ [16]byte, c *log.Config) (*log.Log, error) {
-	l, err := log.Open(log.Options{Dir: filepath.Join(d.root, d.name(topic, p)), Topic: topic, Partition: p, TopicID: id, Config: c})
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.logs[d.name(topic, p)] = l
-	return l, nil
-}
-
-func (d *testDirs) Delete(topic string, p int32) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l := d.logs[d.name(topic, p)]
-	delete(d.logs, d.name(topic, p))
-	if l == nil {
-		return log.ErrNotFound
-	}
-	return l.Delete()
-}
-
-func (d *testDirs) MarkStray(topic string, p int32) error { return errors.ErrUnsupported }
-
-func (d *testDirs) All() iter.Seq[*log.Log] { return func(func(*log.Log) bool) {} }
-
-func (d *testDirs) close() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, l := range d.logs {
-		_ = l.Close()
-	}
 }
 
 // testController gives out producer ids, and nothing else.

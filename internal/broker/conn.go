@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,8 +37,7 @@ type Conn struct {
 	closeOnce sync.Once
 	reason    string
 
-	mu       sync.Mutex
-	software string // name and version that ApiVersions told (KIP-511)
+	software atomic.Value // string: name and version that ApiVersions told (KIP-511)
 }
 
 // ClientHost is the peer's address as Kafka writes it: a slash and the host.
@@ -156,6 +156,19 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 		return err
 	}
 	r.slot = c.replies.add(r)
+	return c.serve(row, r)
+}
+
+// serve calls the handler. A request that makes it panic has found a mistake of ours: it costs the client its connection
+// and the others nothing.
+func (c *Conn) serve(row *handler, r *Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.server.b.log.Error("panic in a request's handler", "request", kmsg.NameForKey(r.Key), "version", r.Version,
+				"peer", c.net.RemoteAddr().String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic in the handler of %s: %v", kmsg.NameForKey(r.Key), p)
+		}
+	}()
 	row.serve(c.server.b, c.ctx, r)
 	return nil
 }
@@ -189,12 +202,16 @@ func (c *Conn) decode(row *handler, h wire.RequestHeader, body []byte, frame *wi
 func (c *Conn) touch() { c.active.Store(time.Now().UnixNano()) }
 
 func (c *Conn) setSoftware(name, version string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.software = name + " " + version
-	if c.server.b.log.Enabled(c.ctx, slog.LevelDebug) {
-		c.server.b.log.Debug("client", "peer", c.net.RemoteAddr().String(), "software", c.software)
+	c.software.Store(name + " " + version)
+	if l := c.server.b.log; l.Enabled(c.ctx, slog.LevelDebug) {
+		l.Debug("client tells its software", "peer", c.net.RemoteAddr().String(), "software", c.Software())
 	}
+}
+
+// Software is the name and version of the client's library, "" if it did not tell (KIP-511).
+func (c *Conn) Software() string {
+	s, _ := c.software.Load().(string)
+	return s
 }
 
 // clientHost is Kafka's form of a peer: Java's InetAddress, a slash and the address.

@@ -121,10 +121,7 @@ func (p *sessionPartition) news(out *wire.FetchPartition) bool {
 		tell = true
 	}
 	p.told = true
-	p.highWatermark, p.logStartOffset = out.HighWatermark, out.LogStartOffset
-	if out.ErrorCode != 0 {
-		p.highWatermark = -1 // the end of an error is news too
-	}
+	p.highWatermark, p.logStartOffset = out.HighWatermark, out.LogStartOffset // -1 with an error: its end is news too
 	return tell
 }
 

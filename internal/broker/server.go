@@ -79,7 +79,7 @@ func (s *server) serve(name string, l net.Listener) error {
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
-		return net.ErrClosed
+		return l.Close()
 	}
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()

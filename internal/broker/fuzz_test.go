@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fuzzed are the handlers that need neither a controller nor coordinators.
+var fuzzed = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata, kmsg.ApiVersions, kmsg.DeleteRecords, kmsg.InitProducerID,
+	kmsg.OffsetForLeaderEpoch, kmsg.DescribeCluster, kmsg.DescribeProducers, kmsg.DescribeTopicPartitions}
+
+// FuzzHandlers sends requests of any content in the right frame: the broker answers, or closes the connection without a
+// panic, and serves the next one.
+func FuzzHandlers(f *testing.F) {
+	tb := startBroker(f, nil)
+	tb.createTopic("t", 2)
+	for _, k := range fuzzed {
+		h := tb.b.table.find(int16(k))
+		for v := h.min; v <= h.max; v++ {
+			for _, req := range []kmsg.Request{produceRequest(v, "t", 0, -1, batch("a", "b")), fetchRequest(v, "t", 0, 1), k.Request()} {
+				if req.Key() == int16(k) {
+					req.SetVersion(v)
+					f.Add(uint8(k), uint8(v), req.AppendTo(nil))
+				}
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, key, version uint8, body []byte) {
+		h := tb.b.table.find(int16(key))
+		if h == nil || int16(version) < h.min || int16(version) > h.max {
+			return
+		}
+		known := false
+		for _, k := range fuzzed {
+			known = known || k == h.key
+		}
+		if !known {
+			return
+		}
+		head := []byte{0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff}
+		req := h.key.Request()
+		req.SetVersion(int16(version))
+		if req.IsFlexible() {
+			head = append(head, 0)
+		}
+		if fetch, ok := req.(*kmsg.FetchRequest); ok { // not to wait for days
+			if fetch.ReadFrom(body) == nil {
+				fetch.MaxWaitMillis = 0
+				body = fetch.AppendTo(nil)
+			}
+		}
+		c := (&testBroker{t: t, addr: tb.addr}).dial()
+		defer c.conn.Close()
+		c.write(prefixed(append(head, body...)...))
+		c.write(c.encode(apiVersions(0)))
+		for {
+			fm, err := c.in.Read(1 << 30)
+			if err != nil {
+				break // refused
+			}
+			if len(fm.Bytes) > 4 && fm.Bytes[3] == byte(c.corr) {
+				break
+			}
+		}
+		if s := tb.logged.String(); strings.Contains(s, "panic") {
+			t.Fatal(s)
+		}
+	})
+}
