@@ -245,36 +245,6 @@ func (m *machine) newPartition(replicas []int32) (*metadata.Partition, bool) {
 	return p, true
 }
 
-// defaultDir is the log directory of a new replica as far as the controller can tell: a broker with one directory has
-// no choice, one with several tells it later (KIP-858).
-func (m *machine) defaultDir(id int32) metadata.UUID {
-	b := m.hard.image.Broker(id)
-	if b == nil {
-		return metadata.DirUnassigned
-	}
-	if len(b.Dirs) == 0 {
-		return metadata.DirMigrating
-	}
-	if open := openDirs(b); len(open) == 1 {
-		return open[0]
-	}
-	return metadata.DirUnassigned
-}
-
-// openDirs are the log directories that take new replicas (KIP-1066).
-func openDirs(b *metadata.Broker) []metadata.UUID {
-	if len(b.CordonedDirs) == 0 {
-		return b.Dirs
-	}
-	var open []metadata.UUID
-	for _, dir := range b.Dirs {
-		if !slices.Contains(b.CordonedDirs, dir) {
-			open = append(open, dir)
-		}
-	}
-	return open
-}
-
 // placeable returns the brokers that new replicas may go to.
 func (m *machine) placeable() []*metadata.Broker {
 	var brokers []*metadata.Broker

@@ -33,7 +33,7 @@ type partitionChange struct {
 }
 
 func changeOf(topic metadata.UUID, id int32, p *metadata.Partition) partitionChange {
-	return partitionChange{topic: topic, id: id, old: p, isr: p.ISR, recovery: p.RecoveryState}
+	return partitionChange{topic: topic, id: id, old: p, isr: p.ISR, recovery: p.RecoveryState, election: electOnline}
 }
 
 // record returns the change, or nil when there is none.

@@ -31,7 +31,6 @@ type scenario struct {
 	e      env
 	uuids  byte
 	chance int
-	config map[string]string
 }
 
 func newScenario(t *testing.T, props map[string]string) *scenario {

@@ -169,15 +169,14 @@ func (n *naive) step(t *rapid.T) Record {
 		id := int32(rapid.IntRange(1, 3).Draw(t, "broker"))
 		n.brokers[id] = fmt.Sprint(int64(id*10), true)
 		return &RegisterBrokerRecord{BrokerID: id, BrokerEpoch: int64(id * 10), Fenced: true}
-	case kind == 10:
-		for _, id := range slices.Sorted(maps.Keys(n.brokers)) {
-			if rapid.Bool().Draw(t, "unregister") {
-				delete(n.brokers, id)
-				return &UnregisterBrokerRecord{id, int64(id * 10)}
-			}
-			n.brokers[id] = fmt.Sprint(int64(id*10), false)
-			return &BrokerRegistrationChangeRecord{BrokerID: id, BrokerEpoch: int64(id * 10), Fenced: changeUnfence}
+	case kind == 10 && len(n.brokers) > 0:
+		id := slices.Min(slices.Collect(maps.Keys(n.brokers)))
+		if rapid.Bool().Draw(t, "unregister") {
+			delete(n.brokers, id)
+			return &UnregisterBrokerRecord{id, int64(id * 10)}
 		}
+		n.brokers[id] = fmt.Sprint(int64(id*10), false)
+		return &BrokerRegistrationChangeRecord{BrokerID: id, BrokerEpoch: int64(id * 10), Fenced: changeUnfence}
 	}
 	if rapid.Bool().Draw(t, "feature") {
 		level := int16(rapid.IntRange(0, 2).Draw(t, "level"))
