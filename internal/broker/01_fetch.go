@@ -158,7 +158,8 @@ func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
 		out.Aborted = abortedTransactions(res.Aborted)
 	}
 	if res.Slice.Len() > 0 {
-		out.Records = &res.Slice
+		s := res.Slice
+		out.Records = &s
 	}
 }
 

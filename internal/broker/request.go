@@ -40,10 +40,27 @@ func (r *Request) replyAs(resp kmsg.Response) {
 	r.finish(outgoing{buf: buf, head: buf})
 }
 
+// inlineRecords is up to how many bytes of records a Fetch response is written from memory instead of with sendfile.
+const inlineRecords = 8 << 10
+
 // replyFetch sends a response whose records are ranges of files.
 func (r *Request) replyFetch(resp *wire.FetchResponse) {
-	all, head, parts := resp.Append(r.Conn.server.pool.Get(1 << 10)[:0], r.CorrelationID)
-	r.finish(outgoing{buf: all, head: head, parts: parts})
+	pool := &r.Conn.server.pool
+	all, head, parts := resp.Append(pool.Get(1 << 10)[:0], r.CorrelationID)
+	out := outgoing{buf: all, head: head, parts: parts}
+	if len(parts) > 0 {
+		small, err := wire.Inline(head, parts, inlineRecords, pool.Get)
+		if err != nil {
+			out.free(pool)
+			r.DropConn("records cannot be read: " + err.Error())
+			return
+		}
+		if small != nil {
+			out.free(pool)
+			out = outgoing{buf: small, head: small}
+		}
+	}
+	r.finish(out)
 }
 
 // OnClose has f called once if the connection closes before the request is answered; at once if it is closed already. f

@@ -14,7 +14,7 @@ import (
 
 // write is the writer goroutine: replies in the order of requests, all that are ready in one system call.
 func (c *Conn) write() {
-	w := &progressConn{Conn: c.net, timeout: func() time.Duration { return c.server.limits.Load().idle }}
+	w := newProgressConn(c.net, func() time.Duration { return c.server.limits.Load().idle })
 	var batch []outgoing
 	var vectors net.Buffers
 	for {
@@ -28,13 +28,8 @@ func (c *Conn) write() {
 			n += len(batch[i].buf)
 			vectors = append(vectors, batch[i].head)
 		}
-		err := w.buffers(vectors)
+		err := w.replies(vectors, batch)
 		for i := range batch {
-			for j := range batch[i].parts {
-				if err == nil {
-					err = w.part(&batch[i].parts[j])
-				}
-			}
 			batch[i].free(&c.server.pool)
 		}
 		if err != nil {
@@ -64,9 +59,49 @@ func (c *Conn) sendFailed(err error) {
 type progressConn struct {
 	net.Conn
 	timeout func() time.Duration
+	raw     syscall.RawConn // nil if the connection has no descriptor
+}
+
+func newProgressConn(c net.Conn, timeout func() time.Duration) *progressConn {
+	w := &progressConn{Conn: c, timeout: timeout}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			w.raw = progressRaw{raw, w}
+		}
+	}
+	return w
 }
 
 func (w *progressConn) renew() error { return w.SetWriteDeadline(time.Now().Add(w.timeout())) }
+
+// replies writes the heads and then the ranges of the last reply; the others have none.
+func (w *progressConn) replies(heads net.Buffers, batch []outgoing) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	last := &batch[len(batch)-1]
+	if len(last.parts) > 0 {
+		if err := w.buffers(heads[:len(heads)-1]); err != nil {
+			return err
+		}
+		if handled, err := w.announce(last.head); err != nil {
+			return err
+		} else if handled {
+			heads = nil
+		} else {
+			heads = heads[len(heads)-1:]
+		}
+	}
+	if err := w.buffers(heads); err != nil {
+		return err
+	}
+	for i := range last.parts {
+		if err := w.part(&last.parts[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // buffers writes all vectors, with writev where the system has it.
 func (w *progressConn) buffers(v net.Buffers) error {
@@ -109,15 +144,10 @@ func (w *progressConn) Write(b []byte) (int, error) {
 
 // SyscallConn lets a range of a file be sent with sendfile. Each time the socket takes more the deadline starts anew.
 func (w *progressConn) SyscallConn() (syscall.RawConn, error) {
-	sc, ok := w.Conn.(syscall.Conn)
-	if !ok {
+	if w.raw == nil {
 		return nil, errors.ErrUnsupported
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	return progressRaw{raw, w}, nil
+	return w.raw, nil
 }
 
 type progressRaw struct {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"slices"
 )
@@ -9,6 +10,7 @@ import (
 // Range is a part of a file that a response contains, such as a slice of a log. Close is called once.
 type Range interface {
 	Len() int
+	io.ReaderAt
 	// WriteTo writes the bytes; if w is a socket (syscall.Conn), without taking them through memory (sendfile).
 	WriteTo(w io.Writer) (int64, error)
 	Close()
@@ -98,6 +100,31 @@ func (f *FetchResponse) Append(dst []byte, correlationID int32) (all, head []byt
 		parts[i] = Part{Range: r, After: w.b[w.cuts[i]:end]}
 	}
 	return w.b, w.b[start:w.cuts[0]], parts
+}
+
+// Inline puts a response whose ranges have at most limit bytes together in memory: for a few records one read and one
+// write, which leaves with other replies, costs less than write, sendfile, write. It returns the complete frame, in
+// memory of get, or nil if there is more. The ranges are not closed.
+func Inline(head []byte, parts []Part, limit int, get func(n int) []byte) ([]byte, error) {
+	ranges, size := 0, len(head)
+	for i := range parts {
+		ranges += parts[i].Range.Len()
+		size += len(parts[i].After)
+	}
+	if ranges > limit {
+		return nil, nil
+	}
+	b := get(size + ranges)
+	at := copy(b, head)
+	for i := range parts {
+		n := parts[i].Range.Len()
+		if m, err := parts[i].Range.ReadAt(b[at:at+n], 0); m < n {
+			return b, fmt.Errorf("range of a file gave %d of %d bytes: %w", m, n, err)
+		}
+		at += n
+		at += copy(b[at:], parts[i].After)
+	}
+	return b, nil
 }
 
 // fetchWriter encodes the response and notes where the records go.

@@ -16,9 +16,10 @@ type memory struct {
 	closed int
 }
 
-func (m *memory) Len() int                           { return len(m.b) }
-func (m *memory) Close()                             { m.closed++ }
-func (m *memory) WriteTo(w io.Writer) (int64, error) { n, err := w.Write(m.b); return int64(n), err }
+func (m *memory) Len() int                                { return len(m.b) }
+func (m *memory) ReadAt(p []byte, off int64) (int, error) { return bytes.NewReader(m.b).ReadAt(p, off) }
+func (m *memory) Close()                                  { m.closed++ }
+func (m *memory) WriteTo(w io.Writer) (int64, error)      { n, err := w.Write(m.b); return int64(n), err }
 
 // assemble puts a response together as the connection's writer does.
 func assemble(t testing.TB, head []byte, parts []Part) []byte {
@@ -59,7 +60,17 @@ func TestFetchResponseAgreesWithTheCodec(t *testing.T) {
 		if string(all[:6]) != "before" || len(parts) != 2 {
 			t.Fatalf("version %d: %d parts", v, len(parts))
 		}
+		inline, err := Inline(head, parts, 1003, func(n int) []byte { return make([]byte, n) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if over, err := Inline(head, parts, 1002, nil); over != nil || err != nil {
+			t.Fatalf("beyond the limit: %d bytes, %v", len(over), err)
+		}
 		b := assemble(t, head, parts)
+		if !bytes.Equal(inline, b) {
+			t.Fatalf("version %d: in memory it is another response", v)
+		}
 		if got := int(binary.BigEndian.Uint32(b)); got != len(b)-4 {
 			t.Fatalf("version %d: length %d of %d", v, got, len(b)-4)
 		}
