@@ -19,7 +19,7 @@ var noHiding = strings.NewReplacer()
 // TestConsumersShareATopic has consumers come and go while a topic is filled. Every record is read, and in the end
 // everything is committed.
 func TestConsumersShareATopic(t *testing.T) {
-	b := server.Start(t, server.Options{})
+	b := server.Start(t, server.Options{Extra: []string{"offsets.topic.num.partitions=5"}})
 	for name, balancer := range map[string]kgo.GroupBalancer{
 		"range": kgo.RangeBalancer(), "roundrobin": kgo.RoundRobinBalancer(), "cooperative": kgo.CooperativeStickyBalancer(),
 	} {
