@@ -101,9 +101,9 @@ func (n *Node) wait(ctx context.Context, port int) error {
 		}
 		select {
 		case <-n.done:
-			return fmt.Errorf("Apache Kafka ended before its port answered: %v\n%s", n.err, n.Log())
+			return fmt.Errorf("reference node ended before its port answered: %v\n%s", n.err, n.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("Apache Kafka did not answer on port %d: %w\n%s", port, ctx.Err(), n.Log())
+			return fmt.Errorf("reference node did not answer on port %d: %w\n%s", port, ctx.Err(), n.Log())
 		case <-tick.C:
 		}
 	}
