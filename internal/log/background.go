@@ -52,7 +52,14 @@ func (b *background) begin() {
 		b.run(func() { b.flusher(dir) })
 	}
 	b.every(o.HighWatermarkInterval, func() { b.checkpoint(b.d.checkpointHighWatermarks) })
-	b.every(o.CheckpointInterval, func() { b.checkpoint(b.d.checkpointRecovery) })
+	b.every(o.CheckpointInterval, func() {
+		for l := range b.d.All() {
+			if err := l.SaveIndexes(); err != nil && !errors.Is(err, ErrDirOffline) {
+				b.d.slog.Warn("indexes not written", "dir", l.Dir(), "err", err)
+			}
+		}
+		b.checkpoint(b.d.checkpointRecovery)
+	})
 	b.every(o.StartCheckpointInterval, func() { b.checkpoint(b.d.checkpointStarts) })
 	b.every(o.RetentionCheckInterval, b.retention)
 	b.every(o.ProducerCheckInterval, func() {

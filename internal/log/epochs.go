@@ -47,9 +47,12 @@ func (c *epochs) store(list []epochEntry) error {
 	if err := writeAtomic(c.fs, c.path, encodeEpochCheckpoint(list)); err != nil {
 		return err
 	}
-	c.list.Store(&list)
+	c.publish(list)
 	return nil
 }
+
+// publish is a function of its own so that a call of store which changes nothing allocates nothing.
+func (c *epochs) publish(list []epochEntry) { c.list.Store(&list) }
 
 // latest is the last epoch; -1 if none.
 func (c *epochs) latest() int32 {

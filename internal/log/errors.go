@@ -38,14 +38,15 @@ var (
 	// ErrOutOfOrderSequence: a sequence number that does not follow the producer's last (OUT_OF_ORDER_SEQUENCE_NUMBER).
 	ErrOutOfOrderSequence = errors.New("out of order sequence number")
 
-	// ErrDuplicateSequence: a batch older than the last five, which cannot be answered with its offsets
-	// (DUPLICATE_SEQUENCE_NUMBER).
+	// ErrDuplicateSequence is for DUPLICATE_SEQUENCE_NUMBER. Like Apache Kafka's since 2.0, this log does not return it: a
+	// batch older than the last five is ErrOutOfOrderSequence.
 	ErrDuplicateSequence = errors.New("duplicate sequence number")
 
 	// ErrInvalidProducerEpoch: a producer that has been replaced by a newer one (INVALID_PRODUCER_EPOCH).
 	ErrInvalidProducerEpoch = errors.New("invalid producer epoch")
 
-	// ErrUnknownProducer: nothing is known of the producer id (UNKNOWN_PRODUCER_ID).
+	// ErrUnknownProducer is for UNKNOWN_PRODUCER_ID. Like Apache Kafka's since 2.5, this log does not return it: a
+	// producer that nothing is known of may start with any sequence number.
 	ErrUnknownProducer = errors.New("unknown producer id")
 
 	// ErrInvalidTxnState: a batch outside the producer's open transaction (INVALID_TXN_STATE).

@@ -224,6 +224,12 @@ func (d *Dirs) prepareDir(dir *logDir, m *MetaProperties) (marker cleanShutdown,
 			return marker, false, err
 		}
 	}
+	cleaner := filepath.Join(dir.path, cleanerCheckpointFile)
+	if !exists(d.fs, cleaner) {
+		if err := writeFile(d.fs, cleaner, nil, false); err != nil {
+			return marker, false, err
+		}
+	}
 	return takeCleanShutdown(d.fs, dir.path)
 }
 

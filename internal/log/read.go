@@ -89,7 +89,7 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 	}
 
 	w := newWalker(f, lookChunk)
-	r := rangeSearch{s: s, w: &w, size: size, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
+	r := rangeSearch{s: s, w: w, size: size, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
 	slice, err := r.find(from)
 	w.close()
 	if err != nil || slice.n == 0 {

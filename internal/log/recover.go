@@ -214,7 +214,7 @@ func (r *recovery) run() error {
 	defer w.close()
 	pos, size := int64(0), s.size.Load()
 	for pos < size {
-		b, bytes, err := r.read(&w, pos, size)
+		b, bytes, err := r.read(w, pos, size)
 		if err != nil {
 			if !isBadBatch(err) {
 				return err

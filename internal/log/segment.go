@@ -207,7 +207,7 @@ func (s *segment) writeIndexes(indexSize, timeIndexSize int64, sync bool) error 
 func (s *segment) saveIndexes() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.loaded {
+	if !s.loaded || s.idx.written == len(s.idx.entries) && s.tidx.written == len(s.tidx.entries) {
 		return nil
 	}
 	return s.writeIndexes(-1, -1, false)

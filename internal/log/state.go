@@ -350,6 +350,16 @@ func (l *Log) moveAway(to string) error {
 	return l.writeFailed(l.fs.SyncDir(filepath.Dir(l.o.Dir)))
 }
 
+// SaveIndexes writes the index entries that are only in memory, so that Kafka's tools see them while the log is in use.
+func (l *Log) SaveIndexes() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.usable() != nil {
+		return nil
+	}
+	return l.writeFailed(l.active().saveIndexes())
+}
+
 // Sweep gives back the memory and descriptors of segments that were not read since the last sweep.
 func (l *Log) Sweep() {
 	list := *l.segments.Load()

@@ -25,18 +25,21 @@ const (
 	maxWalkerBuf = 4 << 20  // a larger buffer is not kept
 )
 
-var walkBuffers = sync.Pool{New: func() any { b := make([]byte, 0, walkChunk); return &b }}
+var walkers = sync.Pool{New: func() any { return new(walker) }}
 
-func newWalker(f vfs.File, ahead int64) walker {
-	return walker{f: f, ahead: ahead, buf: (*walkBuffers.Get().(*[]byte))[:0]}
+// newWalker takes a walker from a pool; close gives it back.
+func newWalker(f vfs.File, ahead int64) *walker {
+	w := walkers.Get().(*walker)
+	w.f, w.ahead, w.at, w.buf = f, ahead, 0, w.buf[:0]
+	return w
 }
 
 func (w *walker) close() {
-	if cap(w.buf) > 0 && cap(w.buf) <= maxWalkerBuf {
-		b := w.buf[:0]
-		walkBuffers.Put(&b)
+	if cap(w.buf) > maxWalkerBuf {
+		w.buf = nil
 	}
-	w.buf = nil
+	w.f = nil
+	walkers.Put(w)
 }
 
 // bytes gives n bytes at a position; ahead more are read if they are there, up to limit.
