@@ -2,7 +2,7 @@
 //
 // A tool is a Command: a function that declares its flags and returns what to do with them. It reads and writes only
 // through IO, ends when its context ends, and returns an exit code, so that a test runs it like any other function.
-// Nothing in this package ends the process or catches signals; cmd/gregor does.
+// Nothing in this package ends the process or catches Ctrl-C; cmd/gregor does.
 package cli
 
 import (

@@ -244,10 +244,10 @@ func (c *consoleConsumer) joinGroup(opts []kgo.Opt, props map[string]string) ([]
 		}),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
 			c.commit(ctx)
-			c.positions.forget(partitions)
+			c.positions.revoke(partitions)
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
-			c.positions.forget(partitions)
+			c.positions.lose(partitions)
 		}),
 	), nil
 }

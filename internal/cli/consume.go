@@ -36,6 +36,8 @@ type consoleConsumer struct {
 const closeTimeout = 5 * time.Second
 
 func (c *consoleConsumer) run(ctx context.Context) error {
+	// `... | head -1` ends the reader of the pipe: the offsets are still to be committed and the group to be left.
+	defer survivePipe()()
 	out := bufio.NewWriterSize(c.io.Out, 64<<10)
 	err := c.consume(ctx, out)
 	if flushErr := out.Flush(); flushErr != nil && err == nil {

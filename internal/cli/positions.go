@@ -16,6 +16,9 @@ import (
 type positions struct {
 	mu sync.Mutex
 	at map[string]map[int32]position
+	// lost are the positions of partitions that were taken away before they could be committed, as when the
+	// coordinator is restarted. If they come back, what has been printed is not printed again.
+	lost map[string]map[int32]position
 }
 
 type position struct {
@@ -23,7 +26,9 @@ type position struct {
 	committed int64 // -1: nothing
 }
 
-func newPositions() *positions { return &positions{at: map[string]map[int32]position{}} }
+func newPositions() *positions {
+	return &positions{at: map[string]map[int32]position{}, lost: map[string]map[int32]position{}}
+}
 
 func (p *positions) begin(topic string, partition int32, next kgo.EpochOffset, committed int64) {
 	p.mu.Lock()
@@ -77,7 +82,8 @@ func (p *positions) committed(offsets map[string]map[int32]kgo.EpochOffset) {
 	}
 }
 
-func (p *positions) forget(partitions map[string][]int32) {
+// revoke forgets partitions that were committed and given away.
+func (p *positions) revoke(partitions map[string][]int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for topic, ids := range partitions {
@@ -85,6 +91,34 @@ func (p *positions) forget(partitions map[string][]int32) {
 			delete(p.at[topic], id)
 		}
 	}
+}
+
+// lose keeps the positions of partitions that are gone without a commit.
+func (p *positions) lose(partitions map[string][]int32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for topic, ids := range partitions {
+		for _, id := range ids {
+			at, ok := p.at[topic][id]
+			if !ok {
+				continue
+			}
+			if p.lost[topic] == nil {
+				p.lost[topic] = map[int32]position{}
+			}
+			p.lost[topic][id] = at
+			delete(p.at[topic], id)
+		}
+	}
+}
+
+// found takes back the position of a lost partition if nobody has committed a later one meanwhile.
+func (p *positions) found(topic string, partition int32, committed int64) (kgo.EpochOffset, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.lost[topic][partition]
+	delete(p.lost[topic], partition)
+	return at.next, ok && at.next.Offset > committed
 }
 
 // commit commits what has moved. The metadata of a commit is empty, as a Java consumer leaves it.
@@ -119,6 +153,11 @@ func (p *positions) adjust(ctx context.Context, client *kgo.Client, reset reset,
 	for topic, partitions := range offsets {
 		for partition, o := range partitions {
 			at := o.EpochOffset()
+			if mine, ok := p.found(topic, partition, at.Offset); ok {
+				p.begin(topic, partition, mine, at.Offset)
+				partitions[partition] = kgo.NewOffset().At(mine.Offset)
+				continue
+			}
 			if at.Offset >= 0 {
 				p.begin(topic, partition, at, at.Offset)
 				continue

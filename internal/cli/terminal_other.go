@@ -13,3 +13,6 @@ func isTerminal(v any) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
+
+// survivePipe does nothing: without SIGPIPE a write to a pipe that nobody reads is an error anyway.
+func survivePipe() (stop func()) { return func() {} }
