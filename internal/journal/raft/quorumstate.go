@@ -29,6 +29,9 @@ type voter struct {
 
 const quorumStateFile = "quorum-state"
 
+// maxEpoch is far below the largest number, so that no election takes an epoch past it.
+const maxEpoch = 1<<31 - 1<<20
+
 // readQuorumState returns the state in dir; epoch 0 and nobody when there is none.
 func readQuorumState(fsys vfs.FS, dir string) (quorumState, error) {
 	none := quorumState{LeaderID: -1, VotedID: -1}
@@ -44,8 +47,8 @@ func readQuorumState(fsys vfs.FS, dir string) (quorumState, error) {
 	if err := json.Unmarshal(text, &state); err != nil {
 		return none, fmt.Errorf("%w: %s: %v", journal.ErrCorrupt, path, err)
 	}
-	if state.LeaderEpoch < 0 || state.DataVersion < 0 || state.DataVersion > 1 {
-		return none, fmt.Errorf("%w: %s: epoch %d, data_version %d", journal.ErrCorrupt, path, state.LeaderEpoch, state.DataVersion)
+	if state.LeaderEpoch < 0 || state.LeaderEpoch > maxEpoch || state.VotedID < -1 || state.DataVersion < 0 || state.DataVersion > 1 {
+		return none, fmt.Errorf("%w: %s: leaderEpoch %d, votedId %d, data_version %d", journal.ErrCorrupt, path, state.LeaderEpoch, state.VotedID, state.DataVersion)
 	}
 	return state, nil
 }

@@ -64,6 +64,9 @@ func (l *metaLog) adopt(c checkpoint) error {
 	if c.index == 0 {
 		c.index = uint64(c.end) // written by Apache Kafka; see docs/decisions/0002-raft-index-and-offset.md
 	}
+	if c.index > 1<<62 || c.epoch > maxEpoch {
+		return fmt.Errorf("%w: %s: epoch %d, Raft index %d", journal.ErrCorrupt, filepath.Join(l.dir, c.name()), c.epoch, c.index)
+	}
 	l.snapshot, l.first = c, c.index+1
 	return nil
 }
@@ -128,7 +131,7 @@ func (l *metaLog) scan(seg *segment, last bool, logger *slog.Logger) (end int64,
 		case err != nil:
 		case b.BaseOffset() != end:
 			err = fmt.Errorf("%w: it says offset %d", errBadBatch, b.BaseOffset())
-		case b.LeaderEpoch() < l.lastEpoch() && b.BaseOffset() >= l.snapshot.end:
+		case b.BaseOffset() >= l.snapshot.end && b.LeaderEpoch() < l.lastEpoch() || b.LeaderEpoch() > maxEpoch:
 			err = fmt.Errorf("%w: it says leader epoch %d after %d", errBadBatch, b.LeaderEpoch(), l.lastEpoch())
 		}
 		if err != nil {
@@ -174,7 +177,7 @@ func readBatch(f vfs.File, pos, size int64) (record.Batch, error) {
 	if _, err := f.ReadAt(b, pos); err != nil && err != io.EOF {
 		return nil, err
 	}
-	if b.CheckCRC() != nil || b.LastOffsetDelta() < 0 {
+	if b.CheckCRC() != nil || b.LastOffsetDelta() < 0 || b.NextOffset() < b.BaseOffset() {
 		return nil, fmt.Errorf("%w: its checksum is wrong", errBadBatch)
 	}
 	return b, nil
