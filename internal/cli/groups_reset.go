@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,14 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
-
-// plannedOffset is one line of a reset's plan, and its form with --output json.
-type plannedOffset struct {
-	Group     string `json:"group"`
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"newOffset"`
-}
 
 type topicPartition struct {
 	topic     string
@@ -85,33 +76,6 @@ func (c *groupsClient) stateOf(ctx context.Context, group string) (string, error
 		return "", err
 	}
 	return described[0].State, nil
-}
-
-func (f *groupsFlags) printPlan(io IO, plan []plannedOffset, single bool) error {
-	switch {
-	case f.JSON():
-		return PrintJSON(io.Out, plan)
-	case f.export.Seen():
-		for _, p := range plan {
-			if !single {
-				fmt.Fprint(io.Out, p.Group+",")
-			}
-			fmt.Fprintf(io.Out, "%s,%d,%d\n", p.Topic, p.Partition, p.Offset)
-		}
-	default:
-		group, topic := 15, 15
-		for _, p := range plan {
-			group, topic = max(group, len(p.Group)), max(topic, len(p.Topic))
-		}
-		if len(plan) > 0 {
-			fmt.Fprintf(io.Out, "\n%-*s %-*s %-10s %s", group, "GROUP", topic, "TOPIC", "PARTITION", "NEW-OFFSET")
-		}
-		for _, p := range plan {
-			fmt.Fprintf(io.Out, "\n%-*s %-*s %-10d %d", group, p.Group, topic, p.Topic, p.Partition, p.Offset)
-		}
-	}
-	fmt.Fprintln(io.Out)
-	return nil
 }
 
 // planGroup works out the new offsets of one group, by topic and partition.
@@ -378,108 +342,5 @@ func (c *groupsClient) commitPlan(ctx context.Context, group string, lines []pla
 	if err := results.Error(); err != nil {
 		return &groupError{err: err}
 	}
-	return nil
-}
-
-// parseDatetime reads YYYY-MM-DDThh:mm:ss.sss with or without a zone; without one it is UTC.
-func parseDatetime(text string) (time.Time, error) {
-	if !strings.Contains(text, "T") {
-		return time.Time{}, errors.New("Error parsing timestamp. It does not contain a 'T' according to ISO8601 format") //nolint:staticcheck // Kafka's words
-	}
-	for _, layout := range []string{"2006-01-02T15:04:05.999Z07:00", "2006-01-02T15:04:05.999Z0700", "2006-01-02T15:04:05.999Z07", "2006-01-02T15:04:05.999", "2006-01-02T15:04"} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("--to-datetime %q is no time: give it as YYYY-MM-DDThh:mm:ss.sss, for example 2030-01-31T18:00:00.000", text)
-}
-
-// readPlan reads topic,partition,offset, or group,topic,partition,offset.
-func (f *groupsFlags) readPlan(groups []string) ([]plannedOffset, error) {
-	path := f.fromFile.Value()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("--from-file: %w", err)
-	}
-	var plan []plannedOffset
-	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		words := strings.Split(strings.TrimSpace(line), ",")
-		for j := range words {
-			words[j] = strings.Trim(strings.TrimSpace(words[j]), `"`)
-		}
-		if len(words) == 3 && len(groups) == 1 {
-			words = append([]string{groups[0]}, words...)
-		}
-		if len(words) != 4 {
-			return nil, fmt.Errorf("--from-file %s line %d: expected topic,partition,offset (with several groups: group,topic,partition,offset), found %q", path, i+1, line)
-		}
-		partition, err1 := strconv.ParseInt(words[2], 10, 32)
-		offset, err2 := strconv.ParseInt(words[3], 10, 64)
-		if err := cmp.Or(err1, err2); err != nil {
-			return nil, fmt.Errorf("--from-file %s line %d: partition and offset must be numbers: %q", path, i+1, line)
-		}
-		plan = append(plan, plannedOffset{words[0], words[1], int32(partition), offset})
-	}
-	return plan, nil
-}
-
-func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) error {
-	group := f.group.Value()
-	partitions, err := c.expandTopics(ctx, f.topic.Values(), false)
-	if err != nil {
-		return err
-	}
-	set := kadm.TopicsSet{}
-	for _, tp := range partitions {
-		if tp.partition >= 0 {
-			set.Add(tp.topic, tp.partition)
-		}
-	}
-	results := kadm.DeleteOffsetsResponses{}
-	var top error
-	if len(set) > 0 {
-		results, top = c.DeleteOffsets(ctx, group, set)
-	}
-	var code *kerr.Error
-	if top != nil && !errors.As(top, &code) {
-		return top
-	}
-	status, failed := map[topicPartition]error{}, false
-	for _, tp := range partitions {
-		err := top
-		if tp.partition < 0 {
-			err = kerr.UnknownTopicOrPartition
-		} else if top == nil {
-			err, _ = results.Lookup(tp.topic, tp.partition)
-		}
-		status[tp], failed = err, failed || err != nil
-	}
-	switch {
-	case top != nil:
-		printGroupError(c.io, KafkaMessage(top, nil))
-	case failed:
-		printGroupError(c.io, "Encountered some partition-level error, see the follow-up details.")
-	default:
-		fmt.Fprintf(c.io.Out, "Request succeeded for deleting offsets from group %s.\n", group)
-	}
-	slices.SortFunc(partitions, func(a, b topicPartition) int {
-		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
-	})
-	width := 15
-	for _, tp := range partitions {
-		width = max(width, len(tp.topic))
-	}
-	fmt.Fprintf(c.io.Out, "\n%-*s %-10s %-15s", width, "TOPIC", "PARTITION", "STATUS")
-	for _, tp := range partitions {
-		partition, text := strconv.Itoa(int(tp.partition)), "Successful"
-		if tp.partition < 0 {
-			partition = "-"
-		}
-		if err := status[tp]; err != nil {
-			text = "Error: " + javaError(err, nil)
-		}
-		fmt.Fprintf(c.io.Out, "\n%-*s %-10s %-15s", width, tp.topic, partition, text)
-	}
-	fmt.Fprintln(c.io.Out)
 	return nil
 }
