@@ -154,65 +154,6 @@ func createSegment(fsys vfs.FS, dir string, base int64, cfg *Config, now time.Ti
 	return s, nil
 }
 
-// allocateIndexes writes the index files of an active segment in full size.
-func (s *segment) allocateIndexes(cfg *Config) error {
-	s.idx.written, s.tidx.written = 0, 0
-	size := int64(cfg.SegmentIndexBytes)
-	return s.writeIndexes(max(size/offsetEntrySize, int64(len(s.idx.entries)))*offsetEntrySize,
-		max(size/timeEntrySize, int64(len(s.tidx.entries)))*timeEntrySize, false)
-}
-
-// writeIndexes writes the entries that the files lack; a size of -1 leaves the file's size alone.
-func (s *segment) writeIndexes(indexSize, timeIndexSize int64, sync bool) error {
-	write := func(suffix string, b []byte, at, size int64) error {
-		if len(b) == 0 && size < 0 && !sync {
-			return nil
-		}
-		return updateFile(s.fs, s.path(suffix), func(f vfs.File) error {
-			if len(b) > 0 {
-				if _, err := f.WriteAt(b, at); err != nil {
-					return err
-				}
-			}
-			if size >= 0 {
-				// What an older file held behind the entries must not show through.
-				end := at + int64(len(b))
-				if err := f.Truncate(end); err != nil {
-					return err
-				}
-				if size > end {
-					if err := f.Truncate(size); err != nil {
-						return err
-					}
-				}
-			}
-			if sync {
-				return f.Sync()
-			}
-			return nil
-		})
-	}
-	if err := write(indexSuffix, s.idx.encode(nil, s.idx.written), int64(s.idx.written)*offsetEntrySize, indexSize); err != nil {
-		return err
-	}
-	s.idx.written = len(s.idx.entries)
-	if err := write(timeIndexSuffix, s.tidx.encode(nil, s.tidx.written), int64(s.tidx.written)*timeEntrySize, timeIndexSize); err != nil {
-		return err
-	}
-	s.tidx.written = len(s.tidx.entries)
-	return nil
-}
-
-// saveIndexes brings the files of an active segment up to date, without syncing them: they would be rebuilt.
-func (s *segment) saveIndexes() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.loaded || s.idx.written == len(s.idx.entries) && s.tidx.written == len(s.tidx.entries) {
-		return nil
-	}
-	return s.writeIndexes(-1, -1, false)
-}
-
 // seal ends the appends: the largest timestamp goes into the time index and both files are cut to their entries. They
 // are durable after sync.
 func (s *segment) seal() error {
@@ -275,85 +216,6 @@ func (s *segment) fits(offset int64) bool {
 	return offset-s.base >= 0 && offset-s.base <= math.MaxInt32
 }
 
-// largestTimestamp is the largest timestamp in the segment; -1 if there is none.
-func (s *segment) largestTimestamp() (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.load(); err != nil {
-		return 0, err
-	}
-	return s.maxTs.timestampMs, nil
-}
-
-// load reads the index files of a sealed segment; if they do not fit the segment they are built again.
-func (s *segment) load() error {
-	if s.gone {
-		return errGone
-	}
-	s.used = true
-	if s.loaded {
-		return nil
-	}
-	err := s.loadIndexes()
-	if errors.Is(err, ErrCorrupt) || isNotExist(err) {
-		err = s.rebuild()
-	}
-	if err != nil {
-		return err
-	}
-	s.loaded = true
-	return nil
-}
-
-func (s *segment) loadIndexes() error {
-	b, err := readFile(s.fs, s.path(indexSuffix))
-	if err != nil {
-		return err
-	}
-	if s.idx, err = decodeOffsetIndex(s.path(indexSuffix), b, s.size.Load()); err != nil {
-		return err
-	}
-	if b, err = readFile(s.fs, s.path(timeIndexSuffix)); err != nil {
-		return err
-	}
-	if s.tidx, err = decodeTimeIndex(s.path(timeIndexSuffix), b); err != nil {
-		return err
-	}
-	if len(s.tidx.entries) == 0 && s.size.Load() > 0 {
-		// Only a segment without any timestamp has none.
-		return corrupt(s.path(timeIndexSuffix), "the time index is empty")
-	}
-	s.maxTs = s.tidx.last()
-	return nil
-}
-
-// rebuild makes the indexes of a sealed segment from its batches and writes them. Error: ErrCorrupt if the segment
-// itself is damaged.
-func (s *segment) rebuild() error {
-	f, err := s.acquireLocked()
-	if err != nil {
-		return err
-	}
-	defer f.release()
-	s.idx, s.tidx, s.maxTs, s.sinceIndex = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0
-	w := newWalker(f, walkChunk)
-	defer w.close()
-	limit := s.size.Load()
-	for pos := int64(0); pos < limit; {
-		b, err := w.batch(pos, limit)
-		if err == nil {
-			err = b.CheckCRC()
-		}
-		if err != nil {
-			return corrupt(s.path(logSuffix), "while the index was built again: position %d: %v", pos, err)
-		}
-		s.noteLocked(b, len(b), pos, s.interval)
-		pos += int64(len(b))
-	}
-	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
-	return s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, true)
-}
-
 // truncate cuts the file at a position that starts the batch which holds an offset, and the indexes with it. It makes
 // the segment the active one. The log's mutex is held.
 func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) error {
@@ -390,24 +252,6 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 		return err
 	}
 	return s.allocateIndexes(cfg)
-}
-
-// findMaxTimestamp looks behind the last time index entry for a larger timestamp.
-func (s *segment) findMaxTimestamp(f *segmentFile, limit int64) error {
-	s.maxTs = s.tidx.last()
-	w := newWalker(f, walkChunk)
-	defer w.close()
-	for pos := s.idx.lookup(int64(max(s.maxTs.offset, 0))); pos < limit; {
-		b, size, err := w.header(pos, limit)
-		if err != nil {
-			return err
-		}
-		if b.MaxTimestamp() > s.maxTs.timestampMs {
-			s.maxTs = timeEntry{b.MaxTimestamp(), int32(b.LastOffset() - s.base)}
-		}
-		pos += size
-	}
-	return nil
 }
 
 // markDeleted renames the files so that they are not taken for part of the log, and gives what removes them later.

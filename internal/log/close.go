@@ -1,0 +1,96 @@
+package log
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Close flushes and closes the log. The next Open may be told CleanShutdown if it returned nil.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	if err := l.Err(); err != nil {
+		l.closed = true
+		l.mu.Unlock()
+		l.retireAll()
+		return err
+	}
+	err := l.takeSnapshot(l.next)
+	if serr := l.active().seal(); err == nil {
+		err = serr
+	}
+	if err == nil && l.config.Load().Preallocate {
+		err = l.trimActive()
+	}
+	l.active().flushed = false
+	l.closed = true
+	l.mu.Unlock()
+	if err == nil {
+		err = l.flushAll(true)
+	}
+	l.retireAll()
+	if err != nil {
+		return fmt.Errorf("closing log %s: %w", l.dir, err)
+	}
+	return nil
+}
+
+func (l *Log) retireAll() {
+	for _, s := range *l.segments.Load() {
+		s.retire()
+	}
+}
+
+// trimActive cuts what was allocated ahead of the active segment.
+func (l *Log) trimActive() error {
+	s := l.active()
+	f, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	return f.Truncate(s.written)
+}
+
+// Delete closes the log and deletes its directory: renamed at once, removed after file.delete.delay.ms.
+func (l *Log) Delete() error {
+	var id [16]byte
+	randomID(&id)
+	retired := filepath.Join(filepath.Dir(l.o.Dir), retiredDirName(l.o.Topic, l.o.Partition, id, deleteDirSuffix))
+	if err := l.moveAway(retired); err != nil {
+		return err
+	}
+	l.later(func() {
+		if err := l.fs.RemoveAll(retired); err != nil {
+			l.slog.Warn("a deleted partition's directory could not be removed", "dir", retired, "err", err)
+		}
+	})
+	return nil
+}
+
+// moveAway closes the log without flushing and renames its directory.
+func (l *Log) moveAway(to string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.closed = true
+		l.flush.fail(fmt.Errorf("%w: %s", ErrClosed, l.dir))
+		l.retireAll()
+	}
+	if err := l.fs.Rename(l.o.Dir, to); err != nil && !isNotExist(err) {
+		return l.writeFailed(err)
+	}
+	return l.writeFailed(l.fs.SyncDir(filepath.Dir(l.o.Dir)))
+}
+
+// abandon closes a log that is not to be used, without writing anything.
+func (l *Log) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.flush.fail(fmt.Errorf("%w: %s", ErrClosed, l.dir))
+	l.retireAll()
+}

@@ -1,0 +1,78 @@
+package log
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Close ends the work in the background, closes all logs, writes checkpoints and markers, and unlocks the directories.
+// A directory where anything failed gets no marker, so that the next start recovers it.
+func (d *Dirs) Close() error {
+	d.background.stop()
+	var wg sync.WaitGroup
+	errs := make([]error, len(d.dirs))
+	for i, dir := range d.dirs {
+		wg.Go(func() { errs[i] = d.closeDir(dir) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (d *Dirs) closeDir(dir *logDir) error {
+	defer func() {
+		if dir.lock != nil {
+			dir.lock.Close()
+		}
+	}()
+	list := d.list(dir)
+	errs := make([]error, len(list))
+	parallel(len(list), max(d.o.RecoveryThreads, 4), func(i int) { errs[i] = list[i].l.Close() })
+	if err := dir.offline(); err != nil {
+		return nil // known, and reported when it failed
+	}
+	// Checkpoints read what closed logs still hold: their offsets.
+	err := errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+	if err == nil {
+		err = d.checkpoint(dir, true)
+	}
+	if err != nil {
+		return err
+	}
+	if d.hasBroken(dir) {
+		d.slog.Warn("a log could not be opened, so no clean shutdown is noted", "dir", dir.path)
+		return nil
+	}
+	marker := cleanShutdown{Version: 0, BrokerEpoch: d.brokerEpoch.Load()}
+	if err := writeFile(d.fs, filepath.Join(dir.path, cleanShutdownFile), marker.encode(), true); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(dir.path)
+}
+
+func (d *Dirs) hasBroken(dir *logDir) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.broken {
+		if b.dir == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// parallel calls do for 0 to n-1 on at most width goroutines and waits.
+func parallel(n, width int, do func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, width) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,83 @@
+package log
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"gregor/internal/record"
+)
+
+// tornTail decides what a damaged batch is: a tail to be cut, or damage to report.
+func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
+	path := r.s.path(logSuffix)
+	const advice = "; the replica stays offline: delete the partition's directory to have it copied from another replica, or cut the file at that position to give up the rest"
+	if r.next < r.l.o.RecoveryPoint {
+		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, advice)
+	}
+	what, found := r.intactBehind(f, pos, size)
+	if found && r.l.o.SameBoot {
+		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail%s", pos, r.next, cause, what, advice)
+	}
+	r.cut = size - pos
+	if found {
+		r.l.slog.Error("damage found after a power failure; the log is cut there, in data that had not been flushed",
+			"file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "behind", what, "cause", cause)
+	} else {
+		r.l.slog.Warn("torn tail cut after a crash", "file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "cause", cause)
+	}
+	return nil
+}
+
+// intactBehind looks for intact batches behind a damaged one.
+func (r *recovery) intactBehind(f io.ReaderAt, pos, size int64) (what string, found bool) {
+	if at, offset, found := findBatch(f, pos+1, size, r.next, r.s); found {
+		return fmt.Sprintf("intact records follow from offset %d at position %d", offset, at), true
+	}
+	for _, s := range r.later {
+		if s.size.Load() > 0 && !r.blank(s) {
+			return fmt.Sprintf("a later segment %s holds records", s.path(logSuffix)), true
+		}
+	}
+	return "", false
+}
+
+// blank tells whether a segment has no intact batch.
+func (r *recovery) blank(s *segment) bool {
+	f, err := s.acquire()
+	if err != nil {
+		return false
+	}
+	defer f.release()
+	_, _, found := findBatch(f, 0, s.size.Load(), r.next, s)
+	return !found
+}
+
+// findBatch looks for an intact batch anywhere from a position on.
+func findBatch(f io.ReaderAt, from, size, minOffset int64, s *segment) (at, offset int64, found bool) {
+	const step = 1 << 20
+	buf := make([]byte, step+record.HeaderSize)
+	for ; from < size; from += step {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-from)], from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, 0, false
+		}
+		for i := 0; i+record.HeaderSize <= n && i < step; i++ {
+			if buf[i+16] != record.Magic {
+				continue
+			}
+			offset := int64(binary.BigEndian.Uint64(buf[i:]))
+			length := int64(int32(binary.BigEndian.Uint32(buf[i+8:]))) + record.LogOverhead
+			if offset < minOffset || offset-s.base > math.MaxInt32 || length < record.HeaderSize || from+int64(i)+length > size {
+				continue
+			}
+			b := make([]byte, length)
+			if n, _ := f.ReadAt(b, from+int64(i)); int64(n) == length && record.Batch(b).CheckCRC() == nil {
+				return from + int64(i), offset, true
+			}
+		}
+	}
+	return 0, 0, false
+}
