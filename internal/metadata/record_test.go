@@ -24,7 +24,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		kinds++
 		for version := range NewRecord(kind).MaxVersion() + 1 {
-			for range 50 {
+			for range 20 {
 				roundTrip(t, rnd, kind, version)
 			}
 		}

@@ -140,6 +140,7 @@ func (n *Node) openController(ctx context.Context, values *config.Values) error 
 		Journal:   j,
 		Config:    n.live,
 		Logger:    n.logs.Part("controller"),
+		OnFail:    n.fail,
 	})
 	if err != nil {
 		_ = j.Close()
