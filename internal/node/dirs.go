@@ -16,6 +16,7 @@ import (
 
 // openDirs locks the directories, formats new ones, and loads their logs. Whoever finds them locked is told by whom.
 func (n *Node) openDirs(v *config.Values) error {
+	defer close(n.opened)
 	defaults, err := topicConfig(v, nil)
 	if err != nil {
 		return err
@@ -47,9 +48,13 @@ func (n *Node) openDirs(v *config.Values) error {
 	return nil
 }
 
-// dirOffline is told of a directory that failed. The node goes on with the others, as long as the metadata is not
-// there.
+// dirOffline is told of a directory that failed. The node goes on with the others; if the metadata was there, the
+// controller ends it.
 func (n *Node) dirOffline(d log.Dir, err error) {
+	<-n.opened
+	if n.dirs == nil {
+		return // OpenDirs has told why
+	}
 	n.log.Error("log directory is offline", "dir", d.Path, "error", err.Error())
 	for _, other := range n.dirs.Dirs() {
 		if other.Err == nil && other.Path != d.Path {

@@ -30,7 +30,7 @@ type Node struct {
 	live  *config.Live
 	logs  *Logs
 	log   *slog.Logger
-	dirs  *log.Dirs
+	dirs  *log.Dirs    // read after opened is closed; nil if they could not be opened
 	lock  *metadataDir // nil unless metadata.log.dir is a directory of its own
 	ctrl  *controller.Controller
 	repl  *replica.Manager
@@ -40,6 +40,7 @@ type Node struct {
 	bound []*bound
 	addrs []config.Listener // as advertised
 
+	opened  chan struct{}
 	serving sync.WaitGroup
 	closed  sync.Once
 	failed  chan struct{} // closed when a part cannot go on
@@ -52,7 +53,7 @@ type Node struct {
 // anything is written; on an error everything that was started has ended.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	began := time.Now()
-	n := &Node{logs: o.Logs, failed: make(chan struct{})}
+	n := &Node{logs: o.Logs, opened: make(chan struct{}), failed: make(chan struct{})}
 	if n.logs == nil {
 		n.logs = NewLogs(discard{}, levelFatal)
 	}
