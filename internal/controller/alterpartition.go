@@ -52,7 +52,7 @@ func (m *machine) alterISR(e env, req *kmsg.AlterPartitionRequest, topic *metada
 	}
 	c := changeOf(topic.ID, want.Partition, p)
 	c.isr, c.recovery = isr, metadata.LeaderRecoveryState(want.LeaderRecoveryState)
-	c.canLead, c.bumpEpoch = m.hard.isActive, m.hard.image.HasISRShrinkEpoch()
+	c.canLead, c.bumpEpoch = m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
 	if m.isUnclean(e, topic.Name) {
 		c.election = electUnclean
 	}
@@ -181,7 +181,7 @@ func (m *machine) elect(name string, id int32, kind int8) (metadata.Record, *api
 		return nil, plain(kerr.ElectionNotNeeded)
 	}
 	c := changeOf(topic.ID, id, p)
-	c.canLead, c.bumpEpoch = m.hard.isActive, m.hard.image.HasISRShrinkEpoch()
+	c.canLead, c.bumpEpoch = m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
 	c.election = electPreferred
 	if kind == electionUnclean {
 		c.election = electUnclean

@@ -34,6 +34,13 @@ func (m *machine) dirsOffline(e env, b *metadata.Broker, offline [][16]byte) []m
 	return append(records, &metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: left})
 }
 
+// withDir narrows those who can lead a partition to the brokers whose log directory with its replica works.
+func (m *machine) withDir(p *metadata.Partition, canLead func(broker int32) bool) func(broker int32) bool {
+	return func(id int32) bool {
+		return canLead(id) && m.hard.image.Broker(id).IsOnlineDir(p.Dir(id))
+	}
+}
+
 // cordon notes which log directories take no new replicas (KIP-1066).
 func (m *machine) cordon(b *metadata.Broker, cordoned [][16]byte) []metadata.Record {
 	if cordoned == nil {
@@ -99,10 +106,10 @@ func (m *machine) assignDir(e env, b *metadata.Broker, dir, topicID metadata.UUI
 	copy(dirs, p.Dirs)
 	dirs[at] = dir
 	c := changeOf(topicID, id, p)
-	c.dirs, c.canLead, c.bumpEpoch = dirs, m.hard.isActive, m.hard.image.HasISRShrinkEpoch()
+	c.dirs, c.canLead, c.bumpEpoch = dirs, m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
 	// A directory that is offline, or lost: the replica in it is gone from the ISR too.
 	if !b.IsOnlineDir(dir) && p.InISR(b.ID) {
-		c.isr, c.canLead = without(p.ISR, b.ID), m.otherThan(b.ID)
+		c.isr, c.canLead = without(p.ISR, b.ID), m.withDir(p, m.otherThan(b.ID))
 		if m.isUnclean(e, topic.Name) {
 			c.election = electUnclean
 		}

@@ -173,7 +173,7 @@ func (m *machine) eachPartition(topics map[metadata.UUID]int, visit func(topic *
 
 func (m *machine) appendChange(e env, records []metadata.Record, topic *metadata.Topic, id int32, p *metadata.Partition, isr []int32, canLead func(int32) bool) []metadata.Record {
 	c := changeOf(topic.ID, id, p)
-	c.isr, c.canLead, c.bumpEpoch = isr, canLead, m.hard.image.HasISRShrinkEpoch()
+	c.isr, c.canLead, c.bumpEpoch = isr, m.withDir(p, canLead), m.hard.image.HasISRShrinkEpoch()
 	if m.isUnclean(e, topic.Name) {
 		c.election = electUnclean
 	}
