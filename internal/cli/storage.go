@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"gregor/internal/config"
+	"gregor/internal/log"
+	"gregor/internal/log/vfs"
 	"gregor/internal/metadata"
 	"gregor/internal/node"
 )
@@ -201,16 +204,16 @@ func storageFormat(v *config.Values, f storageFlags, io IO) error {
 	}
 	var empty []string
 	for _, dir := range node.Directories(v) {
-		m, err := node.ReadMeta(dir)
+		m, err := log.ReadMetaProperties(vfs.OS{}, dir)
 		switch {
 		case err != nil:
 			return err
 		case m == nil:
 			empty = append(empty, dir)
 		case m.ClusterID != f.clusterID && m.ClusterID != "":
-			return fmt.Errorf("Invalid cluster.id in: %s. Expected %s, but read %s", m.Path, f.clusterID, m.ClusterID)
-		case m.HasNodeID && m.NodeID != nodeID:
-			return fmt.Errorf("Invalid node.id in: %s. Expected %d, but read %d", m.Path, nodeID, m.NodeID)
+			return fmt.Errorf("Invalid cluster.id in: %s. Expected %s, but read %s", log.MetaPropertiesPath(dir), f.clusterID, m.ClusterID)
+		case m.NodeID >= 0 && m.NodeID != nodeID:
+			return fmt.Errorf("Invalid node.id in: %s. Expected %d, but read %d", log.MetaPropertiesPath(dir), nodeID, m.NodeID)
 		case !f.ignoreFormatted:
 			return fmt.Errorf("Log directory %s is already formatted. Use --ignore-formatted to ignore this directory and format the others.", dir)
 		}
@@ -224,7 +227,7 @@ func storageFormat(v *config.Values, f storageFlags, io IO) error {
 			kind = "metadata directory"
 		}
 		fmt.Fprintf(io.Out, "Formatting %s %s with metadata.version %s.\n", kind, dir, f.release)
-		if err := node.WriteMeta(dir, f.clusterID, nodeID); err != nil {
+		if err := log.Format(vfs.OS{}, dir, f.clusterID, nodeID); err != nil {
 			return fmt.Errorf("Error while writing meta.properties file %s: %w", dir, err)
 		}
 	}
@@ -236,7 +239,6 @@ type storageState struct {
 	Directories []string          `json:"directories"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 	Problems    []string          `json:"problems"`
-	text        string
 }
 
 func storageInfo(v *config.Values, asJSON bool, io IO) int {
@@ -258,8 +260,12 @@ func storageInfo(v *config.Values, asJSON bool, io IO) int {
 			fmt.Fprintln(io.Out)
 		}
 		list("Found log directory:", "Found log directories:", s.Directories)
-		if s.text != "" {
-			fmt.Fprintf(io.Out, "Found metadata: %s\n\n", s.text)
+		if s.Metadata != nil {
+			var pairs []string
+			for _, key := range slices.Sorted(maps.Keys(s.Metadata)) {
+				pairs = append(pairs, key+"="+s.Metadata[key])
+			}
+			fmt.Fprintf(io.Out, "Found metadata: {%s}\n\n", strings.Join(pairs, ", "))
 		}
 		list("Found problem:", "Found problems:", s.Problems)
 	}
@@ -269,7 +275,7 @@ func storageInfo(v *config.Values, asJSON bool, io IO) int {
 // inspect looks at the directories without changing them.
 func inspect(v *config.Values) storageState {
 	s := storageState{Directories: []string{}, Problems: []string{}}
-	var first *node.Meta
+	var first *log.MetaProperties
 	dirs := slices.Sorted(slices.Values(node.Directories(v)))
 	for _, dir := range dirs {
 		info, err := os.Stat(dir)
@@ -285,7 +291,7 @@ func inspect(v *config.Values) storageState {
 			continue
 		}
 		s.Directories = append(s.Directories, dir)
-		m, err := node.ReadMeta(dir)
+		m, err := log.ReadMetaProperties(vfs.OS{}, dir)
 		switch {
 		case err != nil:
 			s.Problems = append(s.Problems, err.Error())
@@ -293,9 +299,7 @@ func inspect(v *config.Values) storageState {
 			s.Problems = append(s.Problems, dir+" is not formatted.")
 		case first == nil:
 			first = m
-			s.text = m.String()
-			s.Metadata = map[string]string{"cluster.id": m.ClusterID, "node.id": fmt.Sprint(m.NodeID),
-				"directory.id": m.DirectoryID, "version": fmt.Sprint(m.Version)}
+			s.Metadata = m.Map()
 		case m.ClusterID != first.ClusterID:
 			s.Problems = append(s.Problems, "Mismatched cluster IDs between storage directories.")
 		case cmp.Compare(m.NodeID, first.NodeID) != 0:

@@ -103,9 +103,9 @@ func openMetadataDir(dir string, id identity) (*metadataDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := ReadMeta(dir)
+	m, err := log.ReadMetaProperties(fs, dir)
 	if err == nil && m == nil {
-		err = WriteMeta(dir, id.clusterID, id.nodeID)
+		err = log.Format(fs, dir, id.clusterID, id.nodeID)
 	}
 	if err != nil {
 		_ = lock.Close()

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gregor/internal/config"
+	"gregor/internal/log"
+	"gregor/internal/log/vfs"
 	"gregor/internal/metadata"
 )
 
@@ -39,7 +41,7 @@ func identify(v *config.Values) (identity, error) {
 		}
 	}
 	for _, dir := range Directories(v) {
-		m, err := ReadMeta(dir)
+		m, err := log.ReadMetaProperties(vfs.OS{}, dir)
 		if err != nil {
 			return id, err
 		}
@@ -51,14 +53,14 @@ func identify(v *config.Values) (identity, error) {
 				return id, fmt.Errorf("%w: %s belongs to cluster %s, but %s says cluster %s; "+
 					"use another directory in log.dirs, or empty this one if its data is not needed", ErrIdentity, dir, m.ClusterID, clusterFrom, id.clusterID)
 			}
-			id.clusterID, clusterFrom = m.ClusterID, m.Path
+			id.clusterID, clusterFrom = m.ClusterID, log.MetaPropertiesPath(dir)
 		}
-		if m.HasNodeID {
+		if m.NodeID >= 0 {
 			if haveNode && m.NodeID != nodeID {
 				return id, fmt.Errorf("%w: %s belongs to node %d, but %s says node %d; "+
 					"use another directory in log.dirs, set node.id=%d, or empty this one if its data is not needed", ErrIdentity, dir, m.NodeID, nodeFrom, nodeID, m.NodeID)
 			}
-			nodeID, haveNode, nodeFrom = m.NodeID, true, m.Path
+			nodeID, haveNode, nodeFrom = m.NodeID, true, log.MetaPropertiesPath(dir)
 		}
 	}
 	if !haveNode {

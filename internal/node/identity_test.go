@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"gregor/internal/config"
+	"gregor/internal/log"
+	"gregor/internal/log/vfs"
 )
 
 func values(t *testing.T, props map[string]string) *config.Values {
@@ -22,11 +24,11 @@ func values(t *testing.T, props map[string]string) *config.Values {
 func TestIdentity(t *testing.T) {
 	empty := t.TempDir()
 	formatted := filepath.Join(t.TempDir(), "a")
-	if err := WriteMeta(formatted, "cluster-a", 7); err != nil {
+	if err := log.Format(vfs.OS{}, formatted, "cluster-a", 7); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(t.TempDir(), "b")
-	if err := WriteMeta(other, "cluster-b", 7); err != nil {
+	if err := log.Format(vfs.OS{}, other, "cluster-b", 7); err != nil {
 		t.Fatal(err)
 	}
 	legacy := t.TempDir()
@@ -73,26 +75,5 @@ func TestIdentity(t *testing.T) {
 		if err != nil || id.nodeID != c.node || c.cluster != "" && id.clusterID != c.cluster || len(id.clusterID) == 0 {
 			t.Errorf("%s: %+v, %v", c.name, id, err)
 		}
-	}
-}
-
-func TestMetaProperties(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new", "dir")
-	if m, err := ReadMeta(dir); m != nil || err != nil {
-		t.Fatalf("of a directory that is not there: %v, %v", m, err)
-	}
-	if err := WriteMeta(dir, "abc", 3); err != nil {
-		t.Fatal(err)
-	}
-	m, err := ReadMeta(dir)
-	if err != nil || m.ClusterID != "abc" || m.NodeID != 3 || !m.HasNodeID || m.Version != 1 || len(m.DirectoryID) != 22 {
-		t.Errorf("%+v, %v", m, err)
-	}
-	if want := "{cluster.id=abc, directory.id=" + m.DirectoryID + ", node.id=3, version=1}"; m.String() != want {
-		t.Errorf("%s, want %s", m, want)
-	}
-	files, _ := os.ReadDir(dir)
-	if len(files) != 1 {
-		t.Errorf("files: %v", files)
 	}
 }
