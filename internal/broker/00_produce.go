@@ -20,8 +20,9 @@ import (
 // Produce: versions 3-13 (KIP-98 batches, KIP-110 zstd from 7, KIP-467 record errors from 8, KIP-951 leaders from 10,
 // KIP-516 topic ids from 13).
 //
-// Deviation: transactions do not exist yet, so a transactional batch is refused with INVALID_TXN_STATE, as Kafka refuses
-// one outside of a transaction.
+// Deviations: transactions do not exist yet, so a transactional batch is refused with INVALID_TXN_STATE, as Kafka refuses
+// one outside of a transaction. A batch that breaks a rule is answered with a message that says which; Kafka says it for
+// some only.
 func (b *Broker) produce(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.ProduceRequest)
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
@@ -100,37 +101,42 @@ func (p *producing) write(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic,
 	if err != nil {
 		return none, nil, err
 	}
-	if err := checkProduced(p.r.Version, in.Records); err != nil {
+	batch, err := checkProduced(p.r.Version, in.Records, req.TransactionID)
+	if err != nil {
 		return none, nil, err
 	}
 	if isInternal(part.Topic()) && p.r.ClientID != adminClientID {
 		return none, nil, kerr.InvalidTopicException
 	}
-	info, err := part.Append(in.Records, req.Acks, replica.NoEpoch, log.Client)
+	info, err := part.Append(batch, req.Acks, replica.NoEpoch, log.Client)
 	return info, part, err
 }
 
 // adminClientID is the client id that Kafka lets write to internal topics.
 const adminClientID = "__admin_client"
 
-// checkProduced is Kafka's rule about the records of one partition: exactly one batch, of the present format.
-func checkProduced(version int16, records []byte) error {
+// checkProduced is Kafka's rule about the records of one partition: exactly one batch, of the present format. Bytes
+// behind it that are too few for another one are cut off.
+func checkProduced(version int16, records []byte, transactionalID *string) (record.Batch, error) {
 	batch, rest, err := record.Next(records)
 	switch {
 	case len(records) == 0 || errors.Is(err, record.ErrTruncated):
-		return fmt.Errorf("%w: Produce requests with version %d must have at least one record batch per partition", record.ErrInvalidRecord, version)
+		return nil, refused{kerr.InvalidRecord, fmt.Sprintf("Produce requests with version %d must have at least one record batch per partition", version)}
 	case errors.Is(err, record.ErrOldMagic):
-		return fmt.Errorf("%w: Produce requests with version %d are only allowed to contain record batches with magic version 2", record.ErrInvalidRecord, version)
+		return nil, refused{kerr.InvalidRecord, fmt.Sprintf("Produce requests with version %d are only allowed to contain record batches with magic version 2", version)}
 	case err != nil:
-		return err
-	case len(rest) > 0:
-		return fmt.Errorf("%w: Produce requests with version %d are only allowed to contain exactly one record batch per partition", record.ErrInvalidRecord, version)
+		return nil, err
 	case batch.Codec() == record.Zstd && version < 7:
-		return fmt.Errorf("%w: Produce requests with version %d are not allowed to use ZStandard compression", record.ErrUnsupportedCodec, version)
+		return nil, refused{kerr.UnsupportedCompressionType, fmt.Sprintf("Produce requests with version %d are not allowed to use ZStandard compression", version)}
+	case batch.IsTransactional() && transactionalID == nil:
+		return nil, kerr.TransactionalIDAuthorizationFailed
 	case batch.IsTransactional():
-		return errTransactionalUnsupported
+		return nil, refused{kerr.InvalidTxnState, "transactional batch outside of a transaction: transactions are not supported yet"}
 	}
-	return nil
+	if _, _, err := record.Next(rest); len(rest) > 0 && !errors.Is(err, record.ErrTruncated) {
+		return nil, refused{kerr.InvalidRecord, fmt.Sprintf("Produce requests with version %d are only allowed to contain exactly one record batch per partition", version)}
+	}
+	return batch, nil
 }
 
 // fail fills in an error, with the leader to go to instead where the client can read it.
@@ -143,6 +149,11 @@ func (p *producing) fail(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTop
 	if bad := (*record.RecordErrors)(nil); errors.As(err, &bad) { // which records are at fault (KIP-467)
 		for _, r := range bad.Records {
 			out.ErrorRecords = append(out.ErrorRecords, kmsg.ProduceResponseTopicPartitionErrorRecord{RelativeOffset: r.Index, ErrorMessage: &r.Reason})
+		}
+	}
+	if code == kerr.InvalidTimestamp.Code || len(out.ErrorRecords) > 0 {
+		if part, err := p.b.partition(p.r.Version >= 13, t.Topic, t.TopicID, in.Partition); err == nil {
+			out.LogStartOffset = part.StartOffset()
 		}
 	}
 	if p.r.Version >= 10 && code == kerr.NotLeaderForPartition.Code {

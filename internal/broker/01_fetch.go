@@ -64,7 +64,6 @@ type fetching struct {
 	session *fetchSession // nil: outside of a session, or about to begin one
 	create  bool
 	parts   []fetchPart
-	waiter  *fetchWaiter
 }
 
 // fetchPart is one partition that a request asks for.
@@ -131,9 +130,6 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 		res, err := in.replica.Read(o)
 		if err != nil {
 			f.fail(in, &out[i], err)
-			if code := out[i].ErrorCode; code == kerr.OffsetOutOfRange.Code {
-				out[i].LogStartOffset = res.LogStartOffset
-			}
 			ready = true
 			continue
 		}
@@ -207,7 +203,7 @@ func (f *fetching) reply(out []wire.FetchPartition) {
 		f.session.mu.Unlock()
 	default:
 		resp.Topics = f.group(out, func(int) bool { return true })
-		if f.create && len(out) > 0 {
+		if f.create {
 			resp.SessionID = f.b.sessions.create(f.version >= 13, f.remember(out))
 		}
 	}

@@ -30,7 +30,13 @@ func (b *Broker) findCoordinator(ctx context.Context, r *Request) {
 		r.Reply(b.coordinators(r, req))
 		return
 	}
-	b.autoCreate(ctx, r.caller(), []string{group.Topic}, func(map[string]int16) { r.Reply(b.coordinators(r, req)) })
+	b.autoCreate(ctx, r.caller(), []string{group.Topic}, func(failed map[string]int16) {
+		if err := kerr.ErrorForCode(failed[group.Topic]); err != nil && err != kerr.LeaderNotAvailable {
+			b.log.Error("the topic of the group coordinator cannot be made", "topic", group.Topic, "error", err.Error(),
+				"settings", "offsets.topic.replication.factor, offsets.topic.num.partitions")
+		}
+		r.Reply(b.coordinators(r, req))
+	})
 }
 
 // coordinators answers from what this broker knows now.

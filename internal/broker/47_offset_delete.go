@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,6 +14,8 @@ func (b *Broker) offsetDelete(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.OffsetDeleteRequest)
 	image := b.image()
 	resp := kmsg.NewPtrOffsetDeleteResponse()
+	// A topic without partitions is not answered, as in Kafka.
+	req.Topics = slices.DeleteFunc(req.Topics, func(t kmsg.OffsetDeleteRequestTopic) bool { return len(t.Partitions) == 0 })
 	resp.Topics = make([]kmsg.OffsetDeleteResponseTopic, len(req.Topics))
 	var known []kmsg.OffsetDeleteRequestTopic
 	var where []*kmsg.OffsetDeleteResponseTopicPartition // of each partition in known

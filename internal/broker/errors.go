@@ -11,9 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// errTransactionalUnsupported is what a transactional batch gets: no transaction can be open, because there is no
-// transaction coordinator yet.
-var errTransactionalUnsupported = errors.New("transactional batch outside of a transaction: transactions are not supported yet")
+// refused is a Kafka error with a text for the client.
+type refused struct {
+	kafka *kerr.Error
+	text  string
+}
+
+func (r refused) Error() string { return r.text }
+func (r refused) Unwrap() error { return r.kafka }
 
 // kafkaErrors maps the errors of the parts below to Kafka's. It is the only place that does. The first match counts.
 var kafkaErrors = []struct {
@@ -45,7 +50,6 @@ var kafkaErrors = []struct {
 	{err: log.ErrUnknownProducer, kafka: kerr.UnknownProducerID},
 	{err: log.ErrInvalidTxnState, kafka: kerr.InvalidTxnState, tell: true},
 	{err: log.ErrCoordinatorFenced, kafka: kerr.TransactionCoordinatorFenced},
-	{err: errTransactionalUnsupported, kafka: kerr.InvalidTxnState, tell: true},
 	{err: record.ErrUnsupportedCodec, kafka: kerr.UnsupportedCompressionType, tell: true},
 	{err: record.ErrOldMagic, kafka: kerr.UnsupportedForMessageFormat, tell: true},
 	{err: record.ErrInvalidTimestamp, kafka: kerr.InvalidTimestamp, tell: true},

@@ -73,6 +73,7 @@ func TestProduceErrors(t *testing.T) {
 	zstd.Append(1, nil, []byte("x"))
 	txn := record.NewBuilder(record.BuilderOptions{Transactional: true, Producer: &record.Producer{ID: 5}})
 	txn.Append(1, nil, []byte("x"))
+	transactional := txn.Build()
 	old := append(make([]byte, 8), 0, 0, 0, 14, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	for _, tc := range []struct {
 		name      string
@@ -96,7 +97,7 @@ func TestProduceErrors(t *testing.T) {
 		{"half a batch", 9, "t", 0, 1, batch("x")[:65], kerr.InvalidRecord, "at least one record batch"},
 		{"zstd before version 7", 6, "t", 0, 1, zstd.Build(), kerr.UnsupportedCompressionType, ""},
 		{"format 1", 9, "t", 0, 1, old, kerr.InvalidRecord, "magic version 2"},
-		{"transactional", 9, "t", 0, -1, txn.Build(), kerr.InvalidTxnState, "not supported"},
+		{"transactional without an id", 9, "t", 0, -1, transactional, kerr.TransactionalIDAuthorizationFailed, ""},
 		{"too large", 9, "small", 0, 1, batch(strings.Repeat("x", 300)), kerr.MessageTooLarge, ""},
 		{"internal topic", 9, "__consumer_offsets", 0, 1, batch("x"), kerr.InvalidTopicException, ""},
 	} {
@@ -108,12 +109,24 @@ func TestProduceErrors(t *testing.T) {
 			t.Errorf("%s: message %v, want %q", tc.name, got.ErrorMessage, tc.message)
 		}
 	}
+	req := produceRequest(9, "t", 0, -1, transactional)
+	req.TransactionID = kmsg.StringPtr("tx")
+	if got := do[*kmsg.ProduceResponse](c, req).Topics[0].Partitions[0]; got.ErrorCode != kerr.InvalidTxnState.Code {
+		t.Errorf("transactional: %v", kerr.ErrorForCode(got.ErrorCode))
+	}
 	// min.insync.replicas is no more than the replicas that there are, as in Kafka.
 	if got := c.produce(9, "strict", 0, -1, batch("x")); got.ErrorCode != 0 {
 		t.Errorf("min.insync.replicas above the replicas: %v", kerr.ErrorForCode(got.ErrorCode))
 	}
 	if got := c.fetch(12, "t", 0)[0]; got.HighWatermark != 0 {
 		t.Errorf("refused batches were written: high watermark %d", got.HighWatermark)
+	}
+	// What is behind a batch and cannot be another one is cut off, as Kafka does.
+	if got := c.produce(9, "small", 0, 1, append(batch("x"), 1, 2, 3)); got.ErrorCode != 0 {
+		t.Errorf("bytes behind a batch: %v", kerr.ErrorForCode(got.ErrorCode))
+	}
+	if got := values(t, c.fetch(12, "small", 0)[0].RecordBatches); !reflect.DeepEqual(got, []string{"0:x"}) {
+		t.Errorf("bytes behind a batch: %v", got)
 	}
 	for _, v := range []int16{9, 10, 12} {
 		resp := do[*kmsg.ProduceResponse](c, produceRequest(v, "elsewhere", 0, 1, batch("x")))

@@ -1,10 +1,6 @@
 package replica
 
-import (
-	"fmt"
-
-	"gregor/internal/log"
-)
+import "gregor/internal/log"
 
 // Acks values of a Produce request.
 const (
@@ -30,7 +26,7 @@ func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.O
 	info, err := ld.log.AppendLeader(records, ld.epoch, origin)
 	p.roleMu.RUnlock()
 	if err != nil {
-		return info, fmt.Errorf("append to %s-%d: %w", p.topic, p.index, err)
+		return info, err
 	}
 	ld.advance()
 	return info, nil

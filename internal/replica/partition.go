@@ -56,6 +56,14 @@ func (p *Partition) Leader() (id, epoch int32) {
 	return r.leaderID, r.leaderEpoch
 }
 
+// StartOffset is where the log starts; -1 if its directory is offline.
+func (p *Partition) StartOffset() int64 {
+	if l := p.log.Load(); l != nil {
+		return l.StartOffset()
+	}
+	return -1
+}
+
 // NoEpoch stands for a leader epoch that the caller does not know and that is not to be checked.
 const NoEpoch int32 = -1
 

@@ -16,7 +16,7 @@ type ReadOptions struct {
 	Committed        bool  // isolation level read_committed: up to the last stable offset
 }
 
-// ReadResult is what a partition has to give. Offsets are set whenever there is no error, and with ErrOffsetOutOfRange.
+// ReadResult is what a partition has to give. Offsets are set when there is no error.
 type ReadResult struct {
 	Slice            log.Slice // to be closed by the caller
 	HighWatermark    int64

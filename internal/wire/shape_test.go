@@ -156,7 +156,7 @@ func TestDecodedSizeIsForetold(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	took := int(after.TotalAlloc - before.TotalAlloc)
-	if took > said*3/2 || said > took*3 {
+	if took > said*3 || said > took*3 { // the race detector has it allocated twice
 		t.Fatalf("%d bytes foretold, %d taken", said, took)
 	}
 }
