@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"gregor/internal/log/vfs"
 )
@@ -17,8 +17,11 @@ type crashRun struct {
 	disk    *vfs.Mem
 	fs      *vfs.Fault
 	clock   *testClock
+	mu      sync.Mutex
 	changes int // operations so far that change the disk
 	crashAt int // the one that fails; -1: none
+
+	flushes bool // flush.messages=1: what was acknowledged is on disk
 
 	written map[int64]string // what was ever appended at an offset, the last time
 	flushed int64            // everything below is on disk
@@ -28,13 +31,15 @@ type crashRun struct {
 
 var errPower = errors.New("power failure")
 
-func newCrashRun(crashAt int) *crashRun {
-	c := &crashRun{clock: &testClock{testEpochMs}, crashAt: crashAt, written: map[int64]string{}}
+func newCrashRun(crashAt int, flushes bool) *crashRun {
+	c := &crashRun{flushes: flushes, clock: &testClock{testEpochMs}, crashAt: crashAt, written: map[int64]string{}}
 	c.disk = vfs.NewMem(c.clock.now)
 	c.fs = &vfs.Fault{FS: c.disk, Hook: func(op vfs.Op, name string) error {
 		if !op.Changes() {
 			return nil
 		}
+		c.mu.Lock() // logs are closed in parallel
+		defer c.mu.Unlock()
 		c.changes++
 		if c.crashAt < 0 || c.changes <= c.crashAt {
 			return nil
@@ -50,7 +55,11 @@ func newCrashRun(crashAt int) *crashRun {
 func crashDirs(fsys vfs.FS, clock *testClock) (*Dirs, error) {
 	cfg := DefaultConfig()
 	cfg.SegmentBytes, cfg.IndexIntervalBytes, cfg.RetentionBytes, cfg.SegmentIndexBytes = 400, 1, 1500, 1200
-	return OpenDirs(DirsOptions{Paths: []string{"/d"}, FS: fsys, Clock: clock.now, Config: cfg, RetentionCheckInterval: time.Hour, NodeID: 1})
+	d, err := OpenDirs(DirsOptions{Paths: []string{"/d"}, FS: fsys, Clock: clock.now, Config: cfg, NodeID: 1})
+	if err == nil {
+		d.background.stop() // so that each run does the same operations
+	}
+	return d, err
 }
 
 // run is the scenario: two logs, appends, rolls, flushes, checkpoints, truncation, deletion, retention.
@@ -68,16 +77,24 @@ func (c *crashRun) run() error {
 	if err != nil {
 		return err
 	}
+	if c.flushes {
+		eager := *d.o.Config
+		eager.FlushMessages = 1
+		l.SetConfig(&eager)
+	}
 	step := 0
 	put := func(n int) error {
 		for range n {
 			step++
 			v := fmt.Sprint("v", step)
+			c.written[l.EndOffset()] = v // an append that fails may have been written
 			info, err := l.AppendLeader(producerBatchOf(7, 0, int32(step-1), v), int32(step/10), Coordinator)
 			if err != nil {
 				return err
 			}
-			c.written[info.FirstOffset] = v
+			if c.flushes {
+				c.flushed = info.LastOffset + 1
+			}
 			if step%5 == 0 {
 				if _, err := other.AppendLeader(batch(v), 0, Client); err != nil {
 					return err
@@ -187,23 +204,26 @@ func (c *crashRun) check(disk *vfs.Mem) error {
 // TestCrashAtEveryOperation ends the scenario at each operation that changes the disk, in three ways, and opens what is
 // left: only what was synced, what was synced and by chance some of the rest, and everything (the process was killed).
 func TestCrashAtEveryOperation(t *testing.T) {
-	whole := newCrashRun(-1)
+	for _, flushes := range []bool{false, true} {
+		t.Run(fmt.Sprint("flush.messages=1:", flushes), func(t *testing.T) { crashEverywhere(t, flushes) })
+	}
+}
+
+func crashEverywhere(t *testing.T, flushes bool) {
+	whole := newCrashRun(-1, flushes)
 	if err := whole.run(); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d operations", whole.changes)
 	if err := whole.check(whole.disk); err != nil {
 		t.Fatal(err)
 	}
 	for at := range whole.changes {
-		c := newCrashRun(at)
-		err := c.run()
-		if err == nil {
-			// The last operations belong to the closing, whose error the scenario may not see.
-			continue
+		c := newCrashRun(at, flushes)
+		if c.run() == nil {
+			continue // the last operations belong to the closing, whose error the scenario may not see
 		}
 		if err := c.check(c.disk.Crash(nil)); err != nil {
-			t.Fatalf("operation %d (%v), only what was synced: %v", at, c.crashAt, err)
+			t.Fatalf("operation %d, only what was synced: %v", at, err)
 		}
 		for seed := range uint64(8) {
 			if err := c.check(c.disk.Crash(rand.New(rand.NewPCG(seed, uint64(at))))); err != nil {
