@@ -184,6 +184,13 @@ func TestTopicInherits(t *testing.T) {
 		if got := v.Int64(c.key); got != c.want {
 			t.Errorf("%v: %s=%d, want %d", c.broker, c.key, got, c.want)
 		}
+		from := SourceDefault
+		if len(c.broker) > 0 {
+			from = SourceStatic
+		}
+		if got := v.Source(c.key); got != from {
+			t.Errorf("%v: %s comes from %s", c.broker, c.key, got)
+		}
 	}
 	v, err := Topic(parse(t, map[string]string{"log.retention.ms": "7"}), map[string]string{"retention.ms": "-1", "cleanup.policy": "compact, delete"})
 	if err != nil {

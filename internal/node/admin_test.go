@@ -225,6 +225,17 @@ func TestTopicConfigsTakeEffect(t *testing.T) {
 	if r := get("retention.ms"); r.MaybeValue() != value || r.Source != kmsg.ConfigSourceDynamicDefaultBrokerConfig {
 		t.Errorf("retention.ms is %s from %s", r.MaybeValue(), r.Source)
 	}
+	if _, err := admin.CreateTopic(ctx, 1, 1, nil, "inherits"); err != nil {
+		t.Fatal(err)
+	}
+	small := "100"
+	rs, err = admin.AlterBrokerConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "message.max.bytes", Value: &small}})
+	if err != nil || rs[0].Err != nil {
+		t.Fatal(err, rs)
+	}
+	if err := c.ProduceSync(ctx, &kgo.Record{Topic: "inherits", Value: make([]byte, 5000)}).FirstErr(); err == nil || !strings.Contains(err.Error(), kerr.MessageTooLarge.Message) {
+		t.Errorf("5000 bytes where all brokers allow 100: %v", err)
+	}
 	if got := n.Config().Int64("log.retention.ms"); got != 12345678 {
 		t.Errorf("the broker runs with log.retention.ms=%d", got)
 	}
