@@ -15,7 +15,7 @@ import (
 	"gregor/test/server"
 )
 
-// Brokers that run already. Without the reference the comparison is skipped; without ours a broker is started.
+// Brokers that run already. Without them make interop starts both; else the comparison is skipped.
 const (
 	referenceEnv = "KAFKA_REFERENCE_BOOTSTRAP"
 	oursEnv      = "GREGOR_BOOTSTRAP"
@@ -27,15 +27,19 @@ func TestMain(m *testing.M) { server.Main(m) }
 
 func TestSameAnswersAsKafka(t *testing.T) {
 	reference := os.Getenv(referenceEnv)
-	if reference == "" {
-		t.Skipf("set %s to the address of an Apache Kafka 4.3.0 broker with group.initial.rebalance.delay.ms=0", referenceEnv)
+	switch {
+	case reference != "":
+	case os.Getenv("GREGOR_INTEROP") != "":
+		reference = server.Start(t, server.Options{Apache: true}).Addr
+	default:
+		t.Skipf("run make interop, or set %s to the address of an Apache Kafka 4.3.0 broker with group.initial.rebalance.delay.ms=0", referenceEnv)
 	}
 	ours := os.Getenv(oursEnv)
 	if ours == "" {
 		ours = server.Start(t, server.Options{Ours: true}).Addr
 	}
 	run := fmt.Sprint(time.Now().UnixNano())
-	for _, sc := range scenes() {
+	for _, sc := range append(scenes(), slowScenes()...) {
 		t.Run(sc.name, func(t *testing.T) {
 			theirs := perform(t, reference, sc, run+"k")
 			keep(t, sc.name, "kafka", theirs)

@@ -1,7 +1,9 @@
 package groups
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -34,7 +36,61 @@ func scenes() []scene {
 		{"find coordinator", findCoordinator},
 		{"empty group id", emptyGroupID},
 		{"deleted topic", deletedTopic},
+		{"empty lists", emptyLists},
 	}
+}
+
+// slowScenes are played only to compare.
+func slowScenes() []scene {
+	all := []scene{{"silence", silence}}
+	for seed := range uint64(6) {
+		all = append(all, scene{fmt.Sprintf("random %d", seed), random(seed)})
+	}
+	return all
+}
+
+func emptyLists(s *script) {
+	s.do("a", "commit", 9, s.commit("", -1, s.topic, noID, map[int32]int64{0: 1}, nil))
+	for _, v := range []int16{1, 2, 7, 8, 9} {
+		req := s.fetch(v, "", noID)
+		if v < 8 {
+			req.Topics = []kmsg.OffsetFetchRequestTopic{}
+		} else {
+			req.Groups[0].Topics = []kmsg.OffsetFetchRequestGroupTopic{}
+		}
+		s.do("a", "fetch of no topics", v, req)
+	}
+	for _, v := range []int16{2, 7, 8, 9, 10} {
+		s.do("a", "fetch of all", v, s.fetch(v, "", noID))
+	}
+	s.do("a", "fetch of no groups", 9, kmsg.NewPtrOffsetFetchRequest())
+	s.do("a", "describe no groups", 5, s.describe())
+	s.do("a", "delete no groups", 2, s.deleteGroups())
+	find := kmsg.NewPtrFindCoordinatorRequest()
+	s.do("a", "find nothing", 4, find)
+	none := s.offsetDelete(s.topic)
+	s.do("a", "offset delete of no partitions", 0, none)
+	none.Topics = nil
+	s.do("a", "offset delete of no topics", 0, none)
+}
+
+// silence waits out the shortest session timeout that a broker allows.
+func silence(s *script) {
+	o := joinOptions{instance: ptr("i"), session: 6_000}
+	id := s.do("a", "join", 9, s.join(o)).(*kmsg.JoinGroupResponse).MemberID
+	req := s.sync(id, 1, id, "all")
+	req.InstanceID = o.instance
+	s.do("a", "sync", 5, req)
+	for {
+		r := s.as("a").send(5, s.describe(s.group)).reply().(*kmsg.DescribeGroupsResponse)
+		if r.Groups[0].State != "Stable" {
+			break
+		}
+		time.Sleep(quick)
+	}
+	s.do("a", "describe", 6, s.describe(s.group))
+	s.do("a", "heartbeat", 4, s.heartbeat(id, 1, o.instance))
+	s.do("a", "join again", 9, s.join(joinOptions{member: id, instance: o.instance}))
 }
 
 func everyVersion(s *script) {
