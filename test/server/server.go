@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -345,7 +346,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// tail is the end of a log, without the fifty lines that a start has of the coordinators.
 func tail(text string, lines int) string {
-	all := strings.Split(text, "\n")
+	all := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.Contains(line, "coordinator loaded") })
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
