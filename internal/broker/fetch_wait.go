@@ -45,6 +45,21 @@ func (f *fetching) wait(timeout time.Duration) {
 	for i := range w.parts {
 		w.parts[i].Wake(f.parts[i].replica)
 	}
+	// The deadline, or a Wake, may have ended it while it was still being registered: then it was taken off partitions
+	// that it was put on afterwards.
+	w.mu.Lock()
+	ended := w.ended
+	w.mu.Unlock()
+	if ended {
+		w.remove()
+	}
+}
+
+// remove takes the waiter off its partitions.
+func (w *fetchWaiter) remove() {
+	for i := range w.parts {
+		w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
+	}
 }
 
 // Wake implements [replica.Waiter].
@@ -77,9 +92,7 @@ func (w *fetchWaiter) end(answer bool) {
 	w.timer.Stop()
 	w.mu.Unlock()
 	started := w.f.b.server.start(func() {
-		for i := range w.parts {
-			w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
-		}
+		w.remove()
 		if !answer {
 			w.f.r.Drop()
 			return

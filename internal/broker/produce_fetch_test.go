@@ -367,6 +367,26 @@ func TestLongPoll(t *testing.T) {
 	}
 }
 
+// Polls whose deadline comes while they are still being put on their partitions leave no waiter behind.
+func TestLongPollsLeaveNoWaiters(t *testing.T) {
+	tb := startBroker(t, nil)
+	tb.createTopic("t", 1)
+	c := tb.dial()
+	req := fetchRequest(12, "t", 0)
+	for range 20_000 { // the same partition: it is about how long this takes
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, req.Topics[0].Partitions[0])
+	}
+	req.MaxWaitMillis = 1
+	for range 10 {
+		do[*kmsg.FetchResponse](c, req)
+	}
+	p, err := tb.manager.Partition("t", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no waiter is left", func() bool { return p.Waiters() == 0 })
+}
+
 func TestListOffsets(t *testing.T) {
 	tb := startBroker(t, nil)
 	tb.createTopic("t", 1)

@@ -35,6 +35,13 @@ func (p *Partition) RemoveWaiter(w Waiter) {
 	}
 }
 
+// Waiters is the number of waiters.
+func (p *Partition) Waiters() int {
+	p.waiters.mu.Lock()
+	defer p.waiters.mu.Unlock()
+	return len(p.waiters.set)
+}
+
 // advanced wakes the waiters and tells the coordinator.
 func (p *Partition) advanced() {
 	p.waiters.mu.Lock()
