@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"gregor/test/client"
 	"gregor/test/server"
 )
 
@@ -30,7 +32,12 @@ func TestSameAnswersAsKafka(t *testing.T) {
 	switch {
 	case reference != "":
 	case os.Getenv("GREGOR_INTEROP") != "":
-		reference = server.Start(t, server.Options{Apache: true}).Addr
+		reference = server.Start(t, server.Options{Apache: true, Extra: []string{"offsets.topic.num.partitions=1"}}).Addr
+		admin := kadm.NewClient(client.New(t, reference)) // its coordinator comes to life with the first question
+		client.Retry(t, func() error {
+			_, err := admin.FetchOffsets(client.Context(t), "first")
+			return err
+		})
 	default:
 		t.Skipf("run make interop, or set %s to the address of an Apache Kafka 4.3.0 broker with group.initial.rebalance.delay.ms=0", referenceEnv)
 	}
