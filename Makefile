@@ -63,7 +63,8 @@ bench:
 
 # Apache Kafka's tools and clients, and kcat, against our broker. TARGET=apache runs the same suite on Apache Kafka itself.
 interop: build
-	GREGOR_INTEROP=1 $(GO) test ./test/interop/... -count=1 -v -timeout 15m $(TESTFLAGS)
+	GREGOR_INTEROP=1 $(GO) test ./test/interop -count=1 -v -timeout 15m $(TESTFLAGS)
+	GREGOR_INTEROP=1 $(GO) test ./test/groups -run TestSameAnswersAsKafka -count=1 -timeout 5m $(TESTFLAGS)
 
 clean:
 	rm -rf build
