@@ -83,7 +83,7 @@ func (b Batch) checkEnd(s *source) error {
 
 func (b Batch) at(err error) error { return fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err) }
 
-// outline is what validation wants to know of a record. size is that of the body in bytes.
+// outline is what validation wants to know of a record.
 type outline struct {
 	timestampDelta int64
 	offsetDelta    int64
@@ -94,6 +94,14 @@ type outline struct {
 // headers, so that a compressed payload passes through a fixed buffer however
 // large its records are.
 func nextOutline(s *source) (outline, error) {
+	if o, size, ok := quickOutline(s.buf[s.pos:]); ok {
+		s.pos += size
+		return o, nil
+	}
+	return walkOutline(s)
+}
+
+func walkOutline(s *source) (outline, error) {
 	length, _, err := s.varlong(maxVarint)
 	if err != nil {
 		return outline{}, err

@@ -131,7 +131,7 @@ func (b Batch) validateRecords(rules Rules) (int64, error) {
 	}
 	defer s.close()
 	var (
-		bad          RecordErrors
+		bad          *RecordErrors
 		n            = b.NumRecords()
 		base         = b.BaseTimestamp()
 		maxTimestamp = NoTimestamp
@@ -147,26 +147,31 @@ func (b Batch) validateRecords(rules Rules) (int64, error) {
 		timestamp := base + o.timestampDelta
 		maxTimestamp = max(maxTimestamp, timestamp)
 		if rules.Compacted && !o.hasKey {
-			bad.add(i, ErrInvalidRecord, "Compacted topic cannot accept message without key")
+			bad = bad.with(i, ErrInvalidRecord, "Compacted topic cannot accept message without key")
 		} else if !b.IsControl() && !rules.timestampFits(timestamp) {
-			bad.add(i, ErrInvalidTimestamp, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
+			bad = bad.with(i, ErrInvalidTimestamp, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
 				timestamp, b.BaseOffset()+int64(i), rules.NowMs-rules.BeforeMaxMs, rules.NowMs+rules.AfterMaxMs))
 		}
 	}
 	if err := b.checkEnd(&s); err != nil {
 		return 0, b.at(err)
 	}
-	if bad.Total > 0 {
-		return 0, &bad
+	if bad != nil {
+		return 0, bad
 	}
 	return maxTimestamp, nil
 }
 
-func (e *RecordErrors) add(index int32, err error, reason string) {
+// with adds a record to e, which is nil before the first.
+func (e *RecordErrors) with(index int32, err error, reason string) *RecordErrors {
+	if e == nil {
+		e = &RecordErrors{}
+	}
 	e.Total++
 	if len(e.Records) < maxRecordErrors {
 		e.Records = append(e.Records, RecordError{index, reason, err})
 	}
+	return e
 }
 
 // timestampFits compares without overflow: both limits default to 2^63-1.
