@@ -60,11 +60,12 @@ type Dirs struct {
 	brokerEpoch atomic.Int64
 	lastEpoch   int64
 
-	creating sync.Mutex // one Create, Delete or MarkStray at a time
+	moving sync.RWMutex // Create holds it for reading, Delete and MarkStray for writing
 
 	mu     sync.Mutex // guards the maps; no log is called with it held
 	logs   map[partitionKey]placed
 	broken map[partitionKey]brokenLog
+	making map[partitionKey]*logDir // logs that Create is about to make
 
 	background background
 }
@@ -133,12 +134,19 @@ func (d *Dirs) describe(dir *logDir, logs int) Dir {
 func (d *Dirs) countLogs() map[*logDir]int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.countLogsLocked()
+}
+
+func (d *Dirs) countLogsLocked() map[*logDir]int {
 	counts := map[*logDir]int{}
 	for _, p := range d.logs {
 		counts[p.dir]++
 	}
 	for _, b := range d.broken {
 		counts[b.dir]++
+	}
+	for _, dir := range d.making {
+		counts[dir]++
 	}
 	return counts
 }
@@ -192,28 +200,49 @@ func (d *Dirs) DirOf(l *Log) [16]byte {
 	return [16]byte{}
 }
 
-// Create makes a new log, on the directory with the fewest logs, or on the one with the id dir if that is not zero.
+// Create makes a new log (several at once if called so: the disk syncs them together), on the directory with the fewest logs, or on the one with the id dir if that is not zero.
 // Errors: ErrExists; ErrDirOffline if the directory, or all, are offline; why the partition's log on disk cannot be
 // opened; ErrNoSpace.
 func (d *Dirs) Create(topic string, id [16]byte, partition int32, dir [16]byte, c *Config) (*Log, error) {
-	d.creating.Lock()
-	defer d.creating.Unlock()
+	d.moving.RLock()
+	defer d.moving.RUnlock()
 	key := partitionKey{topic, partition}
-	d.mu.Lock()
-	_, found := d.logs[key]
-	broken := d.broken[key]
-	d.mu.Unlock()
-	if found {
-		return nil, fmt.Errorf("%w: %s", ErrExists, PartitionDirName(topic, partition))
-	}
-	if broken.err != nil {
-		return nil, broken.err
-	}
-	place, err := d.choose(dir)
+	place, err := d.reserve(key, dir)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(place.path, PartitionDirName(topic, partition))
+	l, err := d.make(place, key, id, c)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.making, key)
+	if err != nil {
+		return nil, err
+	}
+	d.logs[key] = placed{l, place}
+	return l, nil
+}
+
+// reserve chooses the directory of a new log, and keeps others from making the same.
+func (d *Dirs) reserve(key partitionKey, dir [16]byte) (*logDir, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, found := d.logs[key]
+	if _, making := d.making[key]; found || making {
+		return nil, fmt.Errorf("%w: %s", ErrExists, PartitionDirName(key.topic, key.partition))
+	}
+	if broken, is := d.broken[key]; is {
+		return nil, broken.err
+	}
+	place, err := d.choose(dir)
+	if err == nil {
+		d.making[key] = place
+	}
+	return place, err
+}
+
+// make makes a log, or takes over what lies in its place.
+func (d *Dirs) make(place *logDir, key partitionKey, id [16]byte, c *Config) (*Log, error) {
+	path := filepath.Join(place.path, PartitionDirName(key.topic, key.partition))
 	fresh := !exists(d.fs, path)
 	l, err := Open(d.options(place, path, key, id, c))
 	if err != nil {
@@ -229,15 +258,12 @@ func (d *Dirs) Create(topic string, id [16]byte, partition int32, dir [16]byte, 
 		}
 		return nil, err
 	}
-	d.mu.Lock()
-	d.logs[key] = placed{l, place}
-	d.mu.Unlock()
 	return l, nil
 }
 
-// choose finds the directory for a new log.
+// choose finds the directory for a new log. mu is held.
 func (d *Dirs) choose(id [16]byte) (*logDir, error) {
-	counts := d.countLogs()
+	counts := d.countLogsLocked()
 	var best *logDir
 	for _, dir := range d.dirs {
 		if id != [16]byte{} {
@@ -303,8 +329,8 @@ func (d *Dirs) MarkStray(topic string, partition int32) error {
 }
 
 func (d *Dirs) remove(topic string, partition int32, suffix string) error {
-	d.creating.Lock()
-	defer d.creating.Unlock()
+	d.moving.Lock()
+	defer d.moving.Unlock()
 	key := partitionKey{topic, partition}
 	d.mu.Lock()
 	p, found := d.logs[key]

@@ -21,6 +21,8 @@ type epochs struct {
 	fs   vfs.FS
 	path string
 	list atomic.Pointer[[]epochEntry] // never changed in place
+	// behind says that the file still has entries which the list has not. The log's mutex guards it.
+	behind bool
 }
 
 func loadEpochs(fsys vfs.FS, dir string) (*epochs, error) {
@@ -41,12 +43,13 @@ func (c *epochs) entries() []epochEntry { return *c.list.Load() }
 
 // store makes a list the current one, in the file first.
 func (c *epochs) store(list []epochEntry) error {
-	if slices.Equal(list, c.entries()) {
+	if !c.behind && slices.Equal(list, c.entries()) {
 		return nil
 	}
 	if err := writeAtomic(c.fs, c.path, encodeEpochCheckpoint(list)); err != nil {
 		return err
 	}
+	c.behind = false
 	c.publish(list)
 	return nil
 }
@@ -90,6 +93,19 @@ func (c *epochs) truncateFromEnd(end int64) error {
 	list := c.entries()
 	i := sort.Search(len(list), func(i int) bool { return list[i].start >= end })
 	return c.store(list[:i:i])
+}
+
+// forgetFromEnd is truncateFromEnd without the file, for a log that is opened: a leader whose epoch stayed empty leaves an
+// entry at the end of every log, and the next leader epoch writes the file anyway. Until then the same entries would be
+// forgotten again.
+func (c *epochs) forgetFromEnd(end int64) {
+	list := c.entries()
+	i := sort.Search(len(list), func(i int) bool { return list[i].start >= end })
+	if i < len(list) {
+		keep := list[:i:i]
+		c.behind = true
+		c.publish(keep)
+	}
 }
 
 // truncateFromStart drops the epochs that end at or before the log's new start; the one that reaches over it starts

@@ -20,7 +20,8 @@ import (
 // or node; that of the last directory if all fail.
 func OpenDirs(o DirsOptions) (*Dirs, error) {
 	o.setDefaults()
-	d := &Dirs{o: o, fs: o.FS, slog: o.Logger, logs: map[partitionKey]placed{}, broken: map[partitionKey]brokenLog{}, lastEpoch: -1}
+	d := &Dirs{o: o, fs: o.FS, slog: o.Logger, logs: map[partitionKey]placed{}, broken: map[partitionKey]brokenLog{},
+		making: map[partitionKey]*logDir{}, lastEpoch: -1}
 	d.brokerEpoch.Store(-1)
 	if err := d.takeDirs(); err != nil {
 		d.unlock()

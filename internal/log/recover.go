@@ -319,9 +319,7 @@ func (l *Log) enterService(list []*segment, clean bool) error {
 	}
 	active.jitterMs = jitter(l.config.Load())
 
-	if err := l.epochs.truncateFromEnd(l.next); err != nil {
-		return err
-	}
+	l.epochs.forgetFromEnd(l.next)
 	start := min(l.start.Load(), l.next)
 	l.start.Store(start)
 	if err := l.epochs.truncateFromStart(start); err != nil {

@@ -304,3 +304,39 @@ func TestCompressionType(t *testing.T) {
 		t.Fatal(err, record.Batch(b).Codec())
 	}
 }
+
+// An epoch in which nothing was written is forgotten when the log is opened. The file may keep it, but not past the
+// next record of an older epoch, which a new leader may still bring.
+func TestForgottenEpochStaysForgotten(t *testing.T) {
+	f := newFixture(t)
+	l := f.open()
+	f.append(l, batch("a"))
+	if err := l.AssignEpoch(5, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.opts.CleanShutdown = true
+	l = f.open()
+	if got := l.LatestEpoch(); got != 0 {
+		t.Fatalf("latest epoch %d after opening, want 0", got)
+	}
+	b := batch("b")
+	b.SetBaseOffset(1)
+	b.SetLeaderEpoch(0)
+	if _, err := l.AppendFollower(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = f.open()
+	defer l.Close()
+	if got := l.LatestEpoch(); got != 0 {
+		t.Errorf("latest epoch %d, want 0: an epoch without records came back", got)
+	}
+	if epoch, end := l.EndOffsetForEpoch(0); epoch != 0 || end != 2 {
+		t.Errorf("epoch %d ends at %d, want 0 at 2", epoch, end)
+	}
+}

@@ -20,10 +20,12 @@ const node int32 = 1
 
 // fixture is a manager over real logs and an image that the test makes.
 type fixture struct {
-	t      testing.TB
-	m      *Manager
-	dirs   *log.Dirs
-	image  *metadata.Image
+	t     testing.TB
+	m     *Manager
+	dirs  *log.Dirs
+	image *metadata.Image
+
+	mu     sync.Mutex
 	events []string // leadership, as it was told
 }
 
@@ -55,13 +57,19 @@ func openFixture(t testing.TB, dir, cluster string) *fixture {
 			return c, nil
 		},
 		OnLeader: func(topic string, p, epoch int32, _ *Partition) {
-			f.events = append(f.events, fmt.Sprintf("lead %s-%d in %d", topic, p, epoch))
+			f.tell(fmt.Sprintf("lead %s-%d in %d", topic, p, epoch))
 		},
 		OnResign: func(topic string, p, epoch int32) {
-			f.events = append(f.events, fmt.Sprintf("resign %s-%d in %d", topic, p, epoch))
+			f.tell(fmt.Sprintf("resign %s-%d in %d", topic, p, epoch))
 		},
 	})
 	return f
+}
+
+func (f *fixture) tell(event string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, event)
 }
 
 func (f *fixture) publish(records ...metadata.Record) {
