@@ -19,7 +19,7 @@ import (
 func (l *Log) AppendLeader(records []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
 	cfg := l.config.Load()
 	nowMs := l.now().UnixMilli()
-	records, err := prepare(records, cfg, origin, nowMs)
+	records, err := l.prepare(records, cfg, origin, nowMs)
 	if err != nil {
 		return AppendInfo{}, err
 	}

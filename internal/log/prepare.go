@@ -7,12 +7,13 @@ import (
 )
 
 // prepare checks a leader's batches, stamps them, and compresses them again if the topic says so. It needs no lock.
-func prepare(records []byte, cfg *Config, origin Origin, nowMs int64) ([]byte, error) {
+func (l *Log) prepare(records []byte, cfg *Config, origin Origin, nowMs int64) ([]byte, error) {
 	if origin == RaftLeader {
 		return records, nil
 	}
 	rules := record.Rules{Compacted: cfg.CleanupCompact, LogAppendTime: cfg.LogAppendTime, NowMs: nowMs,
-		BeforeMaxMs: cfg.TimestampBeforeMaxMs, AfterMaxMs: cfg.TimestampAfterMaxMs, MaxBytes: cfg.MaxMessageBytes}
+		BeforeMaxMs: cfg.TimestampBeforeMaxMs, AfterMaxMs: cfg.TimestampAfterMaxMs, MaxBytes: cfg.MaxMessageBytes,
+		Topic: l.o.Topic, Partition: l.o.Partition}
 	again := false
 	n := 0
 	for rest := records; len(rest) > 0; n++ {

@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Rules are what a topic demands of the batches that are appended to it.
@@ -14,6 +15,9 @@ type Rules struct {
 	AfterMaxMs    int64 // message.timestamp.after.max.ms
 	MaxBytes      int   // max.message.bytes, 0 for no limit
 	Trusted       bool  // the broker itself made the batch: control records and offset gaps are allowed
+
+	Topic     string // whose batches they are, for what a client is told
+	Partition int32
 }
 
 // RecordError is what is wrong with one record of a refused batch (KIP-467).
@@ -36,14 +40,12 @@ func (e *RecordErrors) Error() string {
 	if errors.Is(e, ErrInvalidTimestamp) {
 		return "One or more records have been rejected due to invalid timestamp"
 	}
-	msg := fmt.Sprintf("One or more records have been rejected due to %d record errors in total, and only showing the first three errors at most: ", e.Total)
-	for i, r := range e.Records[:min(3, len(e.Records))] {
-		if i > 0 {
-			msg += ", "
-		}
-		msg += fmt.Sprintf("record %d: %s", r.Index, r.Reason)
+	var first []string
+	for _, r := range e.Records[:min(3, len(e.Records))] {
+		first = append(first, fmt.Sprintf("RecordError(batchIndex=%d, message='%s')", r.Index, r.Reason))
 	}
-	return msg
+	return fmt.Sprintf("One or more records have been rejected due to %d record errors in total, and only showing the first three errors at most: [%s]",
+		e.Total, strings.Join(first, ", "))
 }
 
 // Unwrap makes errors.Is work.
@@ -147,7 +149,7 @@ func (b Batch) validateRecords(rules Rules) (int64, error) {
 		timestamp := base + o.timestampDelta
 		maxTimestamp = max(maxTimestamp, timestamp)
 		if rules.Compacted && !o.hasKey {
-			bad = bad.with(i, ErrInvalidRecord, "Compacted topic cannot accept message without key")
+			bad = bad.with(i, ErrInvalidRecord, fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d", rules.Topic, rules.Partition))
 		} else if !b.IsControl() && !rules.timestampFits(timestamp) {
 			bad = bad.with(i, ErrInvalidTimestamp, fmt.Sprintf("Timestamp %d of message with offset %d is out of range. The timestamp should be within [%d, %d]",
 				timestamp, b.BaseOffset()+int64(i), rules.NowMs-rules.BeforeMaxMs, rules.NowMs+rules.AfterMaxMs))
