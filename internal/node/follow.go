@@ -30,7 +30,12 @@ func (p *configPublisher) Publish(delta *metadata.Delta, image *metadata.Image) 
 }
 
 // groupPublisher tells the group coordinator of topics: how many partitions its own has, and which are gone.
-type groupPublisher struct{ groups *group.Service }
+type groupPublisher struct {
+	groups interface { // a *group.Service
+		SetPartitions(n int32)
+		OnTopicsDeleted(names []string)
+	}
+}
 
 func (p *groupPublisher) Publish(delta *metadata.Delta, image *metadata.Image) {
 	var deleted []string
@@ -42,7 +47,8 @@ func (p *groupPublisher) Publish(delta *metadata.Delta, image *metadata.Image) {
 			}
 			p.groups.SetPartitions(int32(n))
 		}
-		if td.Deleted() && td.Old.Name != group.Topic && image.Topic(td.Old.Name) == nil {
+		// Also if a topic of that name is there again: it is another one, and nobody has committed an offset of it yet.
+		if td.Deleted() && td.Old.Name != group.Topic {
 			deleted = append(deleted, td.Old.Name)
 		}
 	}
