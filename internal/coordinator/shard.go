@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,11 @@ func (s *Shard[E, R]) run() {
 		started := s.options.Clock.Now()
 		err := s.load()
 		if err == nil && s.setState(serving) {
-			s.logger.Info("coordinator loaded", "took", s.options.Clock.Now().Sub(started))
+			level := slog.LevelInfo
+			if s.log.EndOffset() == s.log.StartOffset() {
+				level = slog.LevelDebug // most of the fifty of a broker that starts
+			}
+			s.logger.Log(context.Background(), level, "coordinator loaded", "took", s.options.Clock.Now().Sub(started))
 			select {
 			case <-s.loaded:
 			default:

@@ -253,7 +253,8 @@ func (d *Dirs) loadDir(dir *logDir) {
 		d.fail(dir, err)
 		return
 	}
-	d.slog.Info("logs loaded", "dir", dir.path, "logs", n, "clean", dir.clean, "ms", d.o.Clock().Sub(begun).Milliseconds())
+	// A directory that has no log yet has no clean shutdown behind it either, and nothing to worry about.
+	d.slog.Info("logs loaded", "dir", dir.path, "logs", n, "clean", dir.clean || n == 0, "ms", d.o.Clock().Sub(begun).Milliseconds())
 }
 
 func (d *Dirs) loadLogs(dir *logDir) (int, error) {
