@@ -33,7 +33,7 @@ func (b *Broker) findCoordinator(ctx context.Context, r *Request) {
 	b.autoCreate(ctx, r.caller(), []string{group.Topic}, func(failed map[string]int16) {
 		if err := kerr.ErrorForCode(failed[group.Topic]); err != nil && err != kerr.LeaderNotAvailable {
 			b.log.Error("the topic of the group coordinator cannot be made", "topic", group.Topic, "error", err.Error(),
-				"settings", "offsets.topic.replication.factor, offsets.topic.num.partitions")
+				"settings", "offsets.topic.replication.factor, offsets.topic.num.partitions, offsets.topic.segment.bytes")
 		}
 		r.Reply(b.coordinators(r, req))
 	})
