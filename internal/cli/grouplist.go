@@ -75,12 +75,12 @@ func isConsumerGroup(g listedGroup) bool {
 }
 
 func printAllGroups(io IO, groups []listedGroup) {
-	width := 20
+	width := 20 // of every column, as Kafka has it
 	for _, g := range groups {
 		width = max(width, len(g.Group))
 	}
-	fmt.Fprintf(io.Out, "%-*s %-20s %-20s\n", width, "GROUP", "TYPE", "PROTOCOL")
+	fmt.Fprintf(io.Out, "%-*s %-*s %-*s\n", width, "GROUP", width, "TYPE", width, "PROTOCOL")
 	for _, g := range groups {
-		fmt.Fprintf(io.Out, "%-*s %-20s %-20s \n", width, g.Group, g.Type, g.ProtocolType)
+		fmt.Fprintf(io.Out, "%-*s %-*s %-*s \n", width, g.Group, width, g.Type, width, g.ProtocolType)
 	}
 }
