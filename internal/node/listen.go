@@ -87,6 +87,17 @@ func (p process) String() string {
 	return s
 }
 
+// listening is the addresses that are open; port 0 becomes the port that was taken.
+func listening(opened []*bound) []config.Listener {
+	list := make([]config.Listener, 0, len(opened))
+	for _, b := range opened {
+		l := b.Listener
+		l.Port = b.port()
+		list = append(list, l)
+	}
+	return list
+}
+
 // advertised is the addresses that clients are told; port 0 becomes the port that was taken.
 func advertised(ls *config.Listeners, opened []*bound) []config.Listener {
 	list := make([]config.Listener, 0, len(ls.Advertised))

@@ -1,14 +1,17 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -222,6 +225,67 @@ func TestSeveralDirectories(t *testing.T) {
 	}
 	stop(t, n)
 	run(t, root, "log.dirs="+a+","+b, "metadata.log.dir="+m)
+}
+
+// A broker that was killed leads nothing until it is registered again: it begins one leader epoch, not two.
+func TestStartAfterAKillBeginsOneEpoch(t *testing.T) {
+	dir, killed := t.TempDir(), t.TempDir()
+	n := run(t, dir)
+	c := client(t, n)
+	adm := kadm.NewClient(c)
+	if _, err := adm.CreateTopic(within(t), 1, 1, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	if err := adm.CommitAllOffsets(within(t), "g", kadm.OffsetsFromRecords(kgo.Record{Topic: "t"})); err != nil {
+		t.Fatal(err)
+	}
+	copyLogs(t, dir, killed) // what a broker leaves that does not end by itself
+
+	var logged bytes.Buffer
+	v, _, err := config.ParseBroker(map[string]string{"listeners": "PLAINTEXT://127.0.0.1:0", "advertised.listeners": "PLAINTEXT://broker.example:19092", "log.dirs": killed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Start(t.Context(), Options{Config: v, Logs: NewLogs(&logged, slog.LevelDebug)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listens := again.bound[0].port()
+	stop(t, again)
+	loaded := map[string]int{}
+	for line := range strings.Lines(logged.String()) {
+		if strings.Contains(line, "coordinator loaded") {
+			loaded[regexp.MustCompile(`partition=\d+`).FindString(line)]++
+		}
+		if strings.Contains(line, "[node] started") && !strings.Contains(line, fmt.Sprintf("listening=[PLAINTEXT://127.0.0.1:%d] advertised=[PLAINTEXT://broker.example:19092]", listens)) {
+			t.Errorf("where it listens and what it advertises is not said: %s", line)
+		}
+	}
+	if want := map[string]int{"partition=0": 1, "partition=1": 1, "partition=2": 1}; !maps.Equal(loaded, want) {
+		t.Errorf("coordinators were loaded %v times, want %v", loaded, want)
+	}
+}
+
+// copyLogs copies a data directory but for the indexes, which are made anew.
+func copyLogs(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.Walk(from, func(path string, info os.FileInfo, err error) error {
+		if err != nil || strings.HasSuffix(path, "index") {
+			return err
+		}
+		copied := filepath.Join(to, strings.TrimPrefix(path, from))
+		if info.IsDir() {
+			return os.MkdirAll(copied, 0o755)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(copied, b, 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestStartIsQuick: the bound is generous; what is aimed at is 100 ms on an empty directory.

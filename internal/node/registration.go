@@ -34,8 +34,8 @@ var securityProtocols = map[string]metadata.SecurityProtocol{
 	"PLAINTEXT": metadata.Plaintext, "SSL": metadata.SSL, "SASL_PLAINTEXT": metadata.SASLPlaintext, "SASL_SSL": metadata.SASLSSL,
 }
 
-// register makes this broker part of the cluster and returns when it is unfenced.
-func (n *Node) register(ctx context.Context, values *config.Values, _ *config.Listeners) error {
+// register makes this broker part of the cluster, fenced: it leads nothing until registration.start.
+func (n *Node) register(ctx context.Context, values *config.Values) error {
 	req := kmsg.NewPtrBrokerRegistrationRequest()
 	req.SetVersion(4)
 	req.BrokerID, req.ClusterID = n.id.nodeID, n.id.clusterID
@@ -70,10 +70,6 @@ func (n *Node) register(ctx context.Context, values *config.Values, _ *config.Li
 	}
 	n.reg.epoch = resp.BrokerEpoch
 	n.dirs.SetBrokerEpoch(resp.BrokerEpoch)
-	if err := n.reg.unfence(ctx); err != nil {
-		return err
-	}
-	n.reg.start()
 	return nil
 }
 
@@ -108,8 +104,17 @@ func (g *registration) heartbeat(ctx context.Context, shutdown bool) (*kmsg.Brok
 	return resp, kerr.ErrorForCode(resp.ErrorCode)
 }
 
-// start sends heartbeats until close.
-func (g *registration) start() {
+// start returns when the broker is unfenced, and sends heartbeats until close.
+func (g *registration) start(ctx context.Context) error {
+	if err := g.unfence(ctx); err != nil {
+		return err
+	}
+	g.beat()
+	return nil
+}
+
+// beat sends heartbeats until close.
+func (g *registration) beat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.done.Go(func() {
