@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,9 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 	serve()
 	logs := node.NewLogs(io.Out, f.level)
 	warn(logs, warnings)
+	if stale := leftBehind(f, values); stale != "" {
+		logs.Part("config").Warn(stale)
+	}
 	n, err := node.Start(ctx, node.Options{Config: values, Logs: logs})
 	if ctx.Err() != nil && n == nil {
 		logs.Part("node").Info("told to end before the start was over")
@@ -173,6 +177,33 @@ func warn(logs *node.Logs, warnings []config.Warning) {
 	for _, message := range order {
 		logs.Part("config").Warn(message, "keys", strings.Join(keys[message], ","))
 	}
+}
+
+// leftBehind says what to add when --override moves the listeners, and the file's advertised.listeners stay where nobody
+// listens any more: clients would connect once, and be sent there. A port may be advertised on purpose that is not the
+// broker's, of a proxy say, so this is no error.
+func leftBehind(f serverFlags, v *config.Values) string {
+	overridden := func(key string) bool {
+		return slices.ContainsFunc(f.overrides, func(o string) bool { return strings.HasPrefix(o, key+"=") })
+	}
+	if !overridden("listeners") || overridden("advertised.listeners") {
+		return ""
+	}
+	ls, err := v.Listeners()
+	if err != nil {
+		return "" // the start says it
+	}
+	for _, a := range ls.Advertised {
+		i := slices.IndexFunc(ls.Broker, func(l config.Listener) bool { return l.Name == a.Name })
+		if i < 0 || a.Port == 0 || slices.ContainsFunc(ls.Broker, func(l config.Listener) bool { return l.Name == a.Name && l.Port == a.Port }) {
+			continue
+		}
+		moved := a
+		moved.Port = ls.Broker[i].Port
+		return fmt.Sprintf("--override moves listener %s to port %d, but %s still sends clients to %s; add --override advertised.listeners=%s",
+			a.Name, moved.Port, f.file, a, moved)
+	}
+	return ""
 }
 
 func serverProperties(f serverFlags) (map[string]string, error) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"gregor/internal/config"
 )
 
 func TestServerStartFlags(t *testing.T) {
@@ -93,6 +95,33 @@ func TestBrokersAmong(t *testing.T) {
 	} {
 		if got := brokersAmong(all, 7, c.nodeID, c.role); !slices.Equal(got, c.want) {
 			t.Errorf("--node-id=%s --process-role=%s: %v, want %v", c.nodeID, c.role, got, c.want)
+		}
+	}
+}
+
+func TestListenersLeftBehind(t *testing.T) {
+	for _, c := range []struct {
+		listeners, advertised string
+		overrides             []string
+		want                  string
+	}{
+		{"PLAINTEXT://:9093", "PLAINTEXT://localhost:9092", []string{"listeners=PLAINTEXT://:9093"}, "add --override advertised.listeners=PLAINTEXT://localhost:9093"},
+		{"A://:9092,B://:9095", "A://localhost:9092,B://localhost:9094", []string{"listeners=A://:9092,B://:9095"}, "add --override advertised.listeners=B://localhost:9095"},
+		{"PLAINTEXT://:9092", "PLAINTEXT://localhost:9092", []string{"listeners=PLAINTEXT://:9092"}, ""},
+		{"PLAINTEXT://:9093", "", []string{"listeners=PLAINTEXT://:9093"}, ""},
+		{"PLAINTEXT://:9093", "PLAINTEXT://proxy:19092", nil, ""},
+		{"PLAINTEXT://:9093", "PLAINTEXT://proxy:19092", []string{"listeners=PLAINTEXT://:9093", "advertised.listeners=PLAINTEXT://proxy:19092"}, ""},
+	} {
+		v, _, err := config.ParseBroker(map[string]string{
+			"listeners": c.listeners, "advertised.listeners": c.advertised, "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,A:PLAINTEXT,B:PLAINTEXT",
+			"inter.broker.listener.name": strings.SplitN(c.listeners, ":", 2)[0],
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := leftBehind(serverFlags{file: "server.properties", overrides: c.overrides}, v)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }
