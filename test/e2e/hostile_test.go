@@ -69,7 +69,9 @@ func (b *bystander) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { b.broken.
 func standBy(t *testing.T, addr string) *bystander {
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &bystander{cancel: cancel}
-	c := client.New(t, addr, kgo.ConsumeTopics("calm"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.WithHooks(b), kgo.FetchMaxWait(200*time.Millisecond))
+	// The client itself closes connections that it has not used for 20 s, which a slow machine gets to see.
+	c := client.New(t, addr, kgo.ConsumeTopics("calm"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.WithHooks(b),
+		kgo.FetchMaxWait(200*time.Millisecond), kgo.ConnIdleTimeout(time.Hour))
 	b.done.Go(func() {
 		for ctx.Err() == nil {
 			n := b.count.Load()
