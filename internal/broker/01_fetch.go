@@ -82,9 +82,19 @@ func (f *fetching) gather(req *kmsg.FetchRequest) {
 		for i := range req.Topics {
 			n += len(req.Topics[i].Partitions)
 		}
-		f.parts = make([]fetchPart, 0, n)
+		// Of a partition that is named twice the last word counts, as in Kafka, so that a request that waits holds no more
+		// than there are partitions.
+		f.parts = make([]fetchPart, 0, min(n, 1024))
+		seen := make(map[partitionKey]int, min(n, 1024))
 		eachFetchPartition(req, func(k partitionKey, in *kmsg.FetchRequestTopicPartition) {
+			at, twice := seen[k]
+			if !twice {
+				at = len(f.parts)
+				seen[k] = at
+			}
 			f.add(k, in.FetchOffset, in.PartitionMaxBytes, in.CurrentLeaderEpoch, in.LastFetchedEpoch, nil)
+			f.parts[at] = f.parts[len(f.parts)-1]
+			f.parts = f.parts[:len(seen)]
 		})
 		return
 	}

@@ -37,11 +37,13 @@ func (b *Broker) metadata(ctx context.Context, r *Request) {
 func (b *Broker) missingTopics(r *Request, req *kmsg.MetadataRequest) []string {
 	image := b.image()
 	var names []string
+	seen := map[string]bool{}
 	for _, t := range req.Topics {
 		if t.TopicID != ([16]byte{}) || t.Topic == nil {
 			return nil // a request by ids creates nothing
 		}
-		if image.Topic(*t.Topic) == nil && !slices.Contains(names, *t.Topic) {
+		if !seen[*t.Topic] && image.Topic(*t.Topic) == nil {
+			seen[*t.Topic] = true
 			names = append(names, *t.Topic)
 		}
 	}
@@ -53,7 +55,7 @@ func (b *Broker) metadataOf(r *Request, req *kmsg.MetadataRequest, failed map[st
 	resp := b.metadataBase(r)
 	image := b.image()
 	byID := slices.ContainsFunc(req.Topics, func(t kmsg.MetadataRequestTopic) bool { return t.TopicID != [16]byte{} })
-	seen := map[string]bool{}
+	seen, seenID := map[string]bool{}, map[[16]byte]bool{}
 	for i := range req.Topics {
 		asked := &req.Topics[i]
 		var t *metadata.Topic
@@ -69,6 +71,10 @@ func (b *Broker) metadataOf(r *Request, req *kmsg.MetadataRequest, failed map[st
 		case byID && asked.TopicID == [16]byte{}:
 			continue // names beside ids are passed over, as in Kafka
 		case byID:
+			if seenID[asked.TopicID] {
+				continue
+			}
+			seenID[asked.TopicID] = true
 			if t = image.TopicByID(metadata.UUID(asked.TopicID)); t == nil {
 				bad.Topic, bad.ErrorCode = nil, kerr.UnknownTopicID.Code
 			}

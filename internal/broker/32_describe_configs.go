@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"gregor/internal/config"
 	"gregor/internal/metadata"
@@ -17,12 +18,21 @@ import (
 // DescribeConfigs: versions 1-4 (KIP-226 sources and synonyms, KIP-412 loggers, KIP-569 types and documentation,
 // KIP-714 client metrics, KIP-1043 groups).
 //
+// A resource that is named again gets no second answer: an answer is ten thousand times as long as its question. Kafka
+// answers each.
+//
 // The documentation of a key is its type, its valid values and what this broker does with it, not Kafka's text.
 func (b *Broker) describeConfigs(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.DescribeConfigsRequest)
 	resp := kmsg.NewPtrDescribeConfigsResponse()
+	seen := make(map[configResource]bool, len(req.Resources))
 	for i := range req.Resources {
 		asked := &req.Resources[i]
+		if key := (configResource{asked.ResourceType, asked.ResourceName}); !seen[key] {
+			seen[key] = true
+		} else {
+			continue
+		}
 		m := kmsg.NewDescribeConfigsResponseResource()
 		m.ResourceType, m.ResourceName, m.ErrorMessage = asked.ResourceType, asked.ResourceName, ptr("")
 		entries, err := b.describe(asked)
@@ -155,7 +165,24 @@ func messageOf(err error) string {
 	if errors.As(err, &k) && err == error(k) {
 		return k.Description
 	}
-	return err.Error()
+	return clip(err.Error())
+}
+
+// maxText is how many bytes a text of the protocol may have: old versions give its length in an int16, and clients refuse
+// longer ones of new versions. A text that quotes what a request said is easily longer.
+const maxText = 1<<15 - 1
+
+// clip cuts a text that a reply could not hold, between two characters.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	const end = "..."
+	n := maxText - len(end)
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + end
 }
 
 func ptr[T any](v T) *T { return &v }

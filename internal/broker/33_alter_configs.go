@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,10 +14,18 @@ func (b *Broker) alterConfigs(ctx context.Context, r *Request) {
 	answers := make([]alterAnswer, len(req.Resources))
 	forward := *req
 	forward.Resources = nil
+	times := map[configResource]int{}
+	for i := range req.Resources {
+		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
+	}
 	for i := range req.Resources {
 		res := &req.Resources[i]
-		answers[i] = alterAnswer{kind: res.ResourceType, name: res.ResourceName}
-		if err := b.checkAlter(req, res); err != nil {
+		answers[i] = alterAnswer{configResource: configResource{res.ResourceType, res.ResourceName}}
+		err := errResourceTwice
+		if times[answers[i].configResource] == 1 {
+			err = b.checkAlter(res)
+		}
+		if err != nil {
 			answers[i].fail(err)
 			continue
 		}
@@ -27,15 +34,16 @@ func (b *Broker) alterConfigs(ctx context.Context, r *Request) {
 	reply := func(resp *kmsg.AlterConfigsResponse) {
 		out := kmsg.NewPtrAlterConfigsResponse()
 		out.ThrottleMillis = resp.ThrottleMillis
+		said := make(map[configResource]*kmsg.AlterConfigsResponseResource, len(resp.Resources))
+		for i := range resp.Resources {
+			said[configResource{resp.Resources[i].ResourceType, resp.Resources[i].ResourceName}] = &resp.Resources[i]
+		}
 		for i := range answers {
 			a := &answers[i]
-			if !a.done {
+			if res := said[a.configResource]; !a.done && res != nil {
+				a.code, a.message = res.ErrorCode, res.ErrorMessage
+			} else if !a.done {
 				a.code = kerr.UnknownServerError.Code
-				for _, res := range resp.Resources {
-					if res.ResourceType == a.kind && res.ResourceName == a.name {
-						a.code, a.message = res.ErrorCode, res.ErrorMessage
-					}
-				}
 			}
 			m := kmsg.NewAlterConfigsResponseResource()
 			m.ResourceType, m.ResourceName, m.ErrorCode, m.ErrorMessage = a.kind, a.name, a.code, a.message
@@ -52,22 +60,15 @@ func (b *Broker) alterConfigs(ctx context.Context, r *Request) {
 	})
 }
 
-func (b *Broker) checkAlter(req *kmsg.AlterConfigsRequest, res *kmsg.AlterConfigsRequestResource) error {
-	n := 0
-	for i := range req.Resources {
-		if req.Resources[i].ResourceType == res.ResourceType && req.Resources[i].ResourceName == res.ResourceName {
-			n++
-		}
-	}
-	if n > 1 {
-		return invalidRequest("Each resource must appear at most once.")
-	}
+func (b *Broker) checkAlter(res *kmsg.AlterConfigsRequestResource) error {
 	props := map[string]string{}
 	var null []string
+	seen := map[string]bool{}
 	for _, c := range res.Configs {
-		if _, twice := props[c.Name]; twice || slices.Contains(null, c.Name) {
+		if seen[c.Name] {
 			return invalidRequest("Error due to duplicate config keys")
 		}
+		seen[c.Name] = true
 		if c.Value == nil {
 			null = append(null, c.Name)
 			continue

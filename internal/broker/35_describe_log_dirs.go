@@ -15,13 +15,15 @@ import (
 func (b *Broker) describeLogDirs(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.DescribeLogDirsRequest)
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
-	asked := map[string][]int32{}
+	asked := map[partitionKey]bool{}
 	for _, t := range req.Topics {
-		asked[t.Topic] = append(asked[t.Topic], t.Partitions...)
+		for _, p := range t.Partitions {
+			asked[partitionKey{topic: t.Topic, partition: p}] = true
+		}
 	}
 	logs := map[[16]byte]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}
 	for l := range b.dirs.All() {
-		if req.Topics != nil && !slices.Contains(asked[l.Topic()], l.Partition()) {
+		if req.Topics != nil && !asked[partitionKey{topic: l.Topic(), partition: l.Partition()}] {
 			continue
 		}
 		dir := b.dirs.DirOf(l)

@@ -23,12 +23,16 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, r *Request) {
 	answers := make([]alterAnswer, len(req.Resources))
 	forward := *req
 	forward.Resources = nil
+	times := map[configResource]int{}
+	for i := range req.Resources {
+		times[configResource{req.Resources[i].ResourceType, req.Resources[i].ResourceName}]++
+	}
 	for i := range req.Resources {
 		res := &req.Resources[i]
-		answers[i] = alterAnswer{kind: res.ResourceType, name: res.ResourceName}
+		answers[i] = alterAnswer{configResource: configResource{res.ResourceType, res.ResourceName}}
 		switch {
-		case countIncremental(req.Resources, res) > 1:
-			answers[i].fail(invalidRequest("Each resource must appear at most once."))
+		case times[answers[i].configResource] > 1:
+			answers[i].fail(errResourceTwice)
 		case res.ResourceType == kmsg.ConfigResourceTypeBrokerLogger:
 			err := checkIncremental(res)
 			if err == nil {
@@ -47,15 +51,16 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, r *Request) {
 		}
 	}
 	reply := func(resp *kmsg.IncrementalAlterConfigsResponse) {
+		said := make(map[configResource]*kmsg.IncrementalAlterConfigsResponseResource, len(resp.Resources))
+		for i := range resp.Resources {
+			said[configResource{resp.Resources[i].ResourceType, resp.Resources[i].ResourceName}] = &resp.Resources[i]
+		}
 		for i := range answers {
 			a := &answers[i]
-			if !a.done {
+			if res := said[a.configResource]; !a.done && res != nil {
+				a.code, a.message = res.ErrorCode, res.ErrorMessage
+			} else if !a.done {
 				a.code, a.message = kerr.UnknownServerError.Code, nil
-				for _, res := range resp.Resources {
-					if res.ResourceType == a.kind && res.ResourceName == a.name {
-						a.code, a.message = res.ErrorCode, res.ErrorMessage
-					}
-				}
 			}
 		}
 		out := kmsg.NewPtrIncrementalAlterConfigsResponse()
@@ -76,10 +81,17 @@ func (b *Broker) incrementalAlterConfigs(ctx context.Context, r *Request) {
 	})
 }
 
+// configResource names what is configured. A request may name a million, so they are looked up and not searched for.
+type configResource struct {
+	kind kmsg.ConfigResourceType
+	name string
+}
+
+var errResourceTwice = invalidRequest("Each resource must appear at most once.")
+
 // alterAnswer is the answer for one resource; done when this broker has settled it by itself.
 type alterAnswer struct {
-	kind    kmsg.ConfigResourceType
-	name    string
+	configResource
 	code    int16
 	message *string
 	done    bool
@@ -93,24 +105,15 @@ func (a *alterAnswer) fail(err error) {
 	a.code, a.message = codeOf(err), ptr(messageOf(err))
 }
 
-func countIncremental(all []kmsg.IncrementalAlterConfigsRequestResource, one *kmsg.IncrementalAlterConfigsRequestResource) int {
-	n := 0
-	for i := range all {
-		if all[i].ResourceType == one.ResourceType && all[i].ResourceName == one.ResourceName {
-			n++
-		}
-	}
-	return n
-}
-
 // checkIncremental checks the form of one resource's changes.
 func checkIncremental(res *kmsg.IncrementalAlterConfigsRequestResource) error {
-	var names, null []string
+	var null []string
+	seen := map[string]bool{}
 	for _, c := range res.Configs {
-		if slices.Contains(names, c.Name) {
+		if seen[c.Name] {
 			return invalidRequest("Error due to duplicate config keys")
 		}
-		names = append(names, c.Name)
+		seen[c.Name] = true
 		if c.Value == nil && config.Op(c.Op) != config.OpDelete {
 			null = append(null, c.Name)
 		}
@@ -132,17 +135,16 @@ func knownResource(kind kmsg.ConfigResourceType) error {
 
 // checkBrokerAlteration checks what a broker, or with an empty name all of them, would run with after the change.
 func (b *Broker) checkBrokerAlteration(res *kmsg.IncrementalAlterConfigsRequestResource) error {
-	props := b.image().Config(metadata.BrokerConfig, res.ResourceName)
+	props := map[string]string{}
+	maps.Copy(props, b.image().Config(metadata.BrokerConfig, res.ResourceName))
 	for _, c := range res.Configs {
 		value := ""
 		if c.Value != nil {
 			value = *c.Value
 		}
-		next, err := config.Apply(config.ScopeBroker, props, config.Op(c.Op), c.Name, value)
-		if err != nil {
+		if err := config.Apply(config.ScopeBroker, props, config.Op(c.Op), c.Name, value); err != nil {
 			return brokerProblem(err)
 		}
-		props = next
 	}
 	return b.checkBrokerProps(res.ResourceName, props)
 }

@@ -9,13 +9,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeProducers: version 0 (KIP-664): the producers whose state a partition keeps.
+// DescribeProducers: version 0 (KIP-664): the producers whose state a partition keeps. A partition that is named twice is
+// answered once, because its answer may be long; Kafka answers twice.
 func (b *Broker) describeProducers(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	seen := map[partitionKey]bool{}
 	resp.Topics = answerAll(req.Topics, func(t *kmsg.DescribeProducersRequestTopic) kmsg.DescribeProducersResponseTopic {
 		out := kmsg.NewDescribeProducersResponseTopic()
 		out.Topic = t.Topic
+		t.Partitions = slices.DeleteFunc(t.Partitions, func(p int32) bool {
+			key := partitionKey{topic: t.Topic, partition: p}
+			twice := seen[key]
+			seen[key] = true
+			return twice
+		})
 		out.Partitions = answerAll(t.Partitions, func(p *int32) kmsg.DescribeProducersResponseTopicPartition {
 			return b.partitionProducers(t.Topic, *p)
 		})

@@ -76,7 +76,7 @@ func errorOf(err error) (code int16, message *string) {
 		return 0, nil
 	}
 	if k := (*kerr.Error)(nil); errors.As(err, &k) {
-		if text := err.Error(); text != k.Error() {
+		if text := clip(err.Error()); text != k.Error() {
 			return k.Code, &text
 		}
 		return k.Code, nil
@@ -84,7 +84,7 @@ func errorOf(err error) (code int16, message *string) {
 	for i := range kafkaErrors {
 		if e := &kafkaErrors[i]; errors.Is(err, e.err) {
 			if e.tell {
-				text := err.Error()
+				text := clip(err.Error())
 				return e.kafka.Code, &text
 			}
 			return e.kafka.Code, nil

@@ -331,13 +331,19 @@ func TestApply(t *testing.T) {
 		{OpAppend, "cleanup.policy", "delete", map[string]string{"retention.ms": "5", "cleanup.policy": "delete"}},
 		{OpSubtract, "cleanup.policy", "delete", map[string]string{"retention.ms": "5", "cleanup.policy": ""}},
 	} {
-		got, err := Apply(ScopeTopic, props, c.op, c.name, c.value)
-		if err != nil || !maps.Equal(got, c.want) {
+		got := maps.Clone(props)
+		if err := Apply(ScopeTopic, got, c.op, c.name, c.value); err != nil || !maps.Equal(got, c.want) {
 			t.Errorf("%v %s: %v, %v", c.op, c.name, got, err)
 		}
 	}
-	if _, err := Apply(ScopeTopic, props, OpAppend, "retention.ms", "5"); err == nil {
+	if err := Apply(ScopeTopic, props, OpAppend, "retention.ms", "5"); err == nil {
 		t.Error("a number is appended to")
+	}
+	// Each part fits into a request; the whole would fit into no answer.
+	const throttled = "leader.replication.throttled.replicas"
+	long := map[string]string{throttled: strings.Repeat("1", 20_000)}
+	if err := Apply(ScopeTopic, long, OpAppend, throttled, strings.Repeat("2", 20_000)); err == nil || len(long[throttled]) != 20_000 {
+		t.Errorf("a list grew to %d bytes: %v", len(long[throttled]), err)
 	}
 	if props["retention.ms"] != "5" || len(props) != 1 {
 		t.Errorf("the properties changed: %v", props)

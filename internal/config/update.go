@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"strings"
 )
@@ -92,26 +91,25 @@ const (
 	OpSubtract Op = 3
 )
 
-// Apply returns props with one operation done; props stays as it is. APPEND and SUBTRACT work on lists, and on the
-// key's default when it is not set.
-func Apply(scope Scope, props map[string]string, op Op, name, value string) (map[string]string, error) {
-	next := maps.Clone(props)
-	if next == nil {
-		next = map[string]string{}
-	}
+// maxValue is how many bytes a value may have: what a reply can hold (see DescribeConfigs before version 4).
+const maxValue = 1<<15 - 1
+
+// Apply does one operation on props, which stays as it is when there is an error. APPEND and SUBTRACT work on lists, and
+// on the key's default when it is not set.
+func Apply(scope Scope, props map[string]string, op Op, name, value string) error {
 	switch op {
 	case OpSet:
-		next[name] = value
+		props[name] = value
 	case OpDelete:
-		delete(next, name)
+		delete(props, name)
 	case OpAppend, OpSubtract:
 		k := Lookup(scope, name)
 		if k == nil {
-			return nil, fmt.Errorf("%w: Unknown config name: %s", ErrUnknownKey, name)
+			return fmt.Errorf("%w: Unknown config name: %s", ErrUnknownKey, name)
 		}
 		if k.Type != TypeList {
 			what := map[Op]string{OpAppend: "APPEND", OpSubtract: "SUBTRACT"}[op]
-			return nil, whole(name, "Can't %s to key %s because its type is not LIST.", what, name)
+			return whole(name, "Can't %s to key %s because its type is not LIST.", what, name)
 		}
 		text, ok := props[name]
 		if !ok && k.Default != nil {
@@ -132,9 +130,13 @@ func Apply(scope Scope, props map[string]string, op Op, name, value string) (map
 				list = append(list[:at], list[at+1:]...)
 			}
 		}
-		next[name] = strings.Join(list, ",")
+		joined := strings.Join(list, ",")
+		if len(joined) > maxValue {
+			return whole(name, "The value of %s would become %d bytes long, more than the %d that a reply can hold.", name, len(joined), maxValue)
+		}
+		props[name] = joined
 	default:
-		return nil, whole(name, "Unknown operations type %d", op)
+		return whole(name, "Unknown operations type %d", op)
 	}
-	return next, nil
+	return nil
 }

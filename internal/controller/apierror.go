@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -30,9 +31,26 @@ func (e *apiError) put(code *int16, message **string) {
 	}
 	*code = e.code.Code
 	if message != nil && e.text != "" {
-		text := e.text
+		text := clip(e.text)
 		*message = &text
 	}
+}
+
+// maxText is how many bytes a text of the protocol may have: old versions give its length in an int16, and clients refuse
+// longer ones of new versions. A text that quotes what a request said is easily longer.
+const maxText = 1<<15 - 1
+
+// clip cuts a text that a reply could not hold, between two characters.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	const end = "..."
+	n := maxText - len(end)
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + end
 }
 
 // number is the code alone.
@@ -42,5 +60,8 @@ func (e *apiError) number() int16 {
 	}
 	return e.code.Code
 }
+
+// errTooManyRecords refuses a request for more than maxRecordsPerRequest.
+var errTooManyRecords = refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation.")
 
 var errNotController = plain(kerr.NotController)

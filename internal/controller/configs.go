@@ -33,6 +33,9 @@ func (m *machine) alterConfigs(e env, req *kmsg.AlterConfigsRequest) decision {
 			made, err = m.changeConfig(e, resource, next, slices.Collect(maps.Keys(next)))
 			records = append(records, made...)
 		}
+		if len(records) > maxRecordsPerRequest {
+			return decision{reply: failAll(req, errTooManyRecords)}
+		}
 		result := kmsg.NewAlterConfigsResponseResource()
 		result.ResourceType, result.ResourceName = r.ResourceType, r.ResourceName
 		err.put(&result.ErrorCode, &result.ErrorMessage)
@@ -56,6 +59,9 @@ func (m *machine) incrementalAlterConfigs(e env, req *kmsg.IncrementalAlterConfi
 			var made []metadata.Record
 			made, err = m.alterResource(e, resource, r.Configs)
 			records = append(records, made...)
+		}
+		if len(records) > maxRecordsPerRequest {
+			return decision{reply: failAll(req, errTooManyRecords)}
 		}
 		result := kmsg.NewIncrementalAlterConfigsResponseResource()
 		result.ResourceType, result.ResourceName = r.ResourceType, r.ResourceName
@@ -81,7 +87,8 @@ func (m *machine) alterResource(e env, resource metadata.ConfigResource, ops []k
 	if err != nil {
 		return nil, err
 	}
-	next := maps.Clone(m.hard.image.Config(resource.Kind, resource.Name))
+	next := map[string]string{}
+	maps.Copy(next, m.hard.image.Config(resource.Kind, resource.Name))
 	named := map[string]bool{}
 	for _, op := range ops {
 		if named[op.Name] {
@@ -95,11 +102,9 @@ func (m *machine) alterResource(e env, resource metadata.ConfigResource, ops []k
 		if op.Value != nil {
 			value = *op.Value
 		}
-		changed, cerr := config.Apply(scope, next, config.Op(op.Op), op.Name, value)
-		if cerr != nil {
+		if cerr := config.Apply(scope, next, config.Op(op.Op), op.Name, value); cerr != nil {
 			return nil, configError(cerr)
 		}
-		next = changed
 	}
 	return m.changeConfig(e, resource, next, slices.Collect(maps.Keys(named)))
 }
@@ -116,15 +121,16 @@ func (m *machine) changeConfig(e env, resource metadata.ConfigResource, next map
 		keys = map[string]string{}
 	}
 	maps.Copy(keys, next)
+	force := map[string]bool{}
 	for _, name := range named {
 		keys[name] = ""
+		force[name] = resource.Kind == metadata.BrokerConfig
 	}
 	var records []metadata.Record
 	for _, name := range sortedNames(keys) {
 		was, had := old[name]
 		value, has := next[name]
-		forced := resource.Kind == metadata.BrokerConfig && slices.Contains(named, name)
-		if had == has && was == value && !forced {
+		if had == has && was == value && !force[name] {
 			continue
 		}
 		r := &metadata.ConfigRecord{ResourceType: int8(resource.Kind), ResourceName: resource.Name, Name: name}

@@ -29,7 +29,7 @@ func (m *machine) createPartitions(e env, req *kmsg.CreatePartitionsRequest) dec
 			made, err = m.addPartitions(e, t)
 		}
 		if err == nil && len(records)+len(made) > maxRecordsPerRequest {
-			return decision{reply: failAll(req, refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation."))}
+			return decision{reply: failAll(req, errTooManyRecords)}
 		}
 		records = append(records, made...)
 		result := kmsg.NewCreatePartitionsResponseTopic()
@@ -56,7 +56,7 @@ func (m *machine) addPartitions(e env, t *kmsg.CreatePartitionsRequestTopic) ([]
 	case more < 0:
 		return nil, refuse(kerr.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Topic, have, t.Count)
 	case more > maxRecordsPerRequest:
-		return nil, refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation.")
+		return nil, errTooManyRecords
 	case t.Assignment != nil && len(t.Assignment) != more:
 		return nil, refuse(kerr.InvalidReplicaAssignment, "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", more, len(t.Assignment))
 	}

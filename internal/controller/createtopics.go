@@ -44,12 +44,13 @@ func (m *machine) createTopics(e env, req *kmsg.CreateTopicsRequest) decision {
 		} else {
 			err = b.create(t, &result)
 		}
+		// Asked after each topic: a request may name a million, with partitions left to the default.
+		if len(b.records) > maxRecordsPerRequest {
+			return decision{reply: failAll(req, errTooManyRecords)}
+		}
 		result.Topic = t.Topic
 		err.put(&result.ErrorCode, &result.ErrorMessage)
 		resp.Topics = append(resp.Topics, result)
-	}
-	if len(b.records) > maxRecordsPerRequest {
-		return decision{reply: failAll(req, refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation."))}
 	}
 	if req.ValidateOnly {
 		b.records = nil

@@ -120,7 +120,7 @@ func (c *Controller) write(records []metadata.Record) (refused *apiError, err er
 		size += len(v) + recordOverhead
 	}
 	if size > journal.MaxBatchBytes {
-		return refuse(kerr.PolicyViolation, "Unable to perform excessively large batch operation."), nil
+		return errTooManyRecords, nil
 	}
 	if err := c.machine.apply(records, offset+int64(len(records))-1, c.epoch); err != nil {
 		return refuse(kerr.UnknownServerError, "%v", err), nil
