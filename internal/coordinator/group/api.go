@@ -34,6 +34,9 @@ func (s *Service) JoinGroup(c Caller, req *kmsg.JoinGroupRequest, done func(*kms
 	case req.SessionTimeoutMillis < config.MinSessionTimeoutMs, req.SessionTimeoutMillis > config.MaxSessionTimeoutMs:
 		done(refuse(kerr.InvalidSessionTimeout))
 		return
+	case !memberIDFits(c, req):
+		done(refuse(kerr.InvalidRequest))
+		return
 	}
 	if c.Version == 0 || req.RebalanceTimeoutMillis < 0 {
 		req.RebalanceTimeoutMillis = req.SessionTimeoutMillis
@@ -43,6 +46,17 @@ func (s *Service) JoinGroup(c Caller, req *kmsg.JoinGroupRequest, done func(*kms
 		e.NewMemberID = randomUUID()
 	}
 	ask(s, req.Group, e, done, refuse)
+}
+
+// memberIDFits tells whether the id that a new member would get fits into a string of the protocol. In a group's record
+// its length is an int16, so that a longer one would make the record unreadable, for us and for Apache Kafka.
+func memberIDFits(c Caller, req *kmsg.JoinGroupRequest) bool {
+	const uuid, limit = 36, 1<<15 - 1
+	prefix := c.ClientID
+	if req.InstanceID != nil {
+		prefix = *req.InstanceID
+	}
+	return req.MemberID != "" || len(prefix)+len("-")+uuid <= limit
 }
 
 // randomUUID is a UUID of version 4, as Kafka ends its member ids with.

@@ -46,7 +46,11 @@ func (m *Machine) deleteGroups(t coordinator.Token, req *kmsg.DeleteGroupsReques
 // places are where the group has offsets, committed or in an open transaction; of some topics only, if topics is not nil.
 func (m *Machine) places(g *group, topics []string) []place {
 	found := map[place]struct{}{}
-	wanted := func(topic string) bool { return topics == nil || slices.Contains(topics, topic) }
+	named := make(map[string]bool, len(topics))
+	for _, topic := range topics {
+		named[topic] = true
+	}
+	wanted := func(topic string) bool { return topics == nil || named[topic] }
 	for topic, partitions := range m.offsets[g.id] {
 		if wanted(topic) {
 			for p, s := range partitions {

@@ -61,12 +61,15 @@ func (m *Machine) describe(id string, version int16) kmsg.DescribeGroupsResponse
 // nobody knows matches nothing.
 func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 	r := kmsg.NewPtrListGroupsResponse()
-	states := make([]string, len(req.StatesFilter))
-	for i, s := range req.StatesFilter {
-		states[i] = strings.TrimSpace(s) // Kafka does so for states, and not for types
+	states, types := map[string]bool{}, map[string]bool{}
+	for _, s := range req.StatesFilter {
+		states[strings.ToLower(strings.TrimSpace(s))] = true // Kafka trims states, and not types
+	}
+	for _, s := range req.TypesFilter {
+		types[strings.ToLower(s)] = true
 	}
 	add := func(id, kind, protocolType string, state string) {
-		if len(req.TypesFilter) > 0 && !passes(req.TypesFilter, kind) || len(states) > 0 && !passes(states, state) {
+		if len(types) > 0 && !types[strings.ToLower(kind)] || len(states) > 0 && !states[strings.ToLower(state)] {
 			return
 		}
 		rg := kmsg.NewListGroupsResponseGroup()
@@ -87,8 +90,4 @@ func (m *Machine) listGroups(t coordinator.Token, req *kmsg.ListGroupsRequest) {
 		add(id, f.kind, f.kind, state)
 	}
 	m.out.ReplyNow(t, r)
-}
-
-func passes(filter []string, name string) bool {
-	return slices.ContainsFunc(filter, func(f string) bool { return strings.EqualFold(f, name) })
 }

@@ -2,7 +2,6 @@ package group
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -60,8 +59,10 @@ func (l *live) roster() []kmsg.JoinGroupResponseMember {
 // readProtocols copies a request's protocols; a name that comes twice counts once.
 func readProtocols(offered []kmsg.JoinGroupRequestProtocol) []protocol {
 	ps := make([]protocol, 0, len(offered))
+	seen := make(map[string]struct{}, len(offered)) // a request may offer a million, and the shard waits
 	for i := range offered {
-		if !slices.ContainsFunc(ps, func(p protocol) bool { return p.name == offered[i].Name }) {
+		if _, twice := seen[offered[i].Name]; !twice {
+			seen[offered[i].Name] = struct{}{}
 			ps = append(ps, protocol{offered[i].Name, bytes.Clone(offered[i].Metadata)})
 		}
 	}

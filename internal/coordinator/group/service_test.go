@@ -3,6 +3,8 @@ package group
 import (
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,4 +196,97 @@ func TestServiceEndsWaitingRequests(t *testing.T) {
 			t.Errorf("join: error %d", got)
 		}
 	})
+}
+
+// TestServiceAnswersOnce asks for the same again and again: what is short to ask and long to answer is answered once.
+func TestServiceAnswersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewService(Options{})
+		defer s.Close()
+		s.SetPartitions(1)
+		s.Elected(0, 1, &endlessLog{})
+		synctest.Wait()
+		commit := commitEvent(1).Request.(*kmsg.OffsetCommitRequest)
+		topic := &commit.Topics[0]
+		said := strings.Repeat("m", 4000)
+		topic.Partitions[0].Metadata = &said
+		if got := answer(t, s.OffsetCommit, 9, commit).Topics[0].Partitions[0].ErrorCode; got != 0 {
+			t.Fatalf("commit: error %d", got)
+		}
+		describe := kmsg.NewPtrDescribeGroupsRequest()
+		describe.Groups = []string{commit.Group, "other", commit.Group}
+		if got := answer(t, s.DescribeGroups, 5, describe).Groups; len(got) != 2 || got[0].Group != commit.Group || got[1].Group != "other" {
+			t.Errorf("describe: %+v", got)
+		}
+		all, named := kmsg.NewOffsetFetchRequestGroup(), kmsg.NewOffsetFetchRequestGroup()
+		all.Group, named.Group = commit.Group, commit.Group
+		of := kmsg.NewOffsetFetchRequestGroupTopic()
+		of.Topic, of.TopicID = topic.Topic, topic.TopicID
+		for range 100 {
+			of.Partitions = append(of.Partitions, topic.Partitions[0].Partition)
+		}
+		named.Topics = append(named.Topics, of)
+		for _, asked := range [][]kmsg.OffsetFetchRequestGroup{slices.Repeat([]kmsg.OffsetFetchRequestGroup{all}, 100), {named}} {
+			fetch := kmsg.NewPtrOffsetFetchRequest()
+			fetch.Version, fetch.Groups = 8, asked
+			got := answer(t, s.OffsetFetch, 8, fetch)
+			if len(got.Groups) != len(asked) || len(got.Groups[0].Topics) != 1 || *got.Groups[0].Topics[0].Partitions[0].Metadata != said {
+				t.Errorf("fetch: %+v", got)
+			}
+			got.SetVersion(8)
+			if size := len(got.AppendTo(nil)); size > 3*len(said) {
+				t.Errorf("the answer to 100 questions about one offset has %d bytes", size)
+			}
+		}
+	})
+}
+
+// TestServiceJoinBounds joins with a name that leaves no room for a member's id, and with so many protocols that
+// anything but time in proportion to them would hold the shard for minutes.
+func TestServiceJoinBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewService(Options{})
+		defer s.Close()
+		s.SetPartitions(1)
+		s.Elected(0, 1, &endlessLog{})
+		synctest.Wait()
+		join := func() *kmsg.JoinGroupRequest {
+			req := kmsg.NewPtrJoinGroupRequest()
+			req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = "g", "consumer", 10_000, 10_000
+			req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+			return req
+		}
+		for _, c := range []struct {
+			length   int
+			instance bool
+			want     int16
+		}{
+			{1<<15 - 1, false, kerr.InvalidRequest.Code}, {1<<15 - 1, true, kerr.InvalidRequest.Code},
+			{1<<15 - 1 - 36, false, kerr.InvalidRequest.Code}, {1<<15 - 1 - 37, false, kerr.MemberIDRequired.Code},
+		} {
+			req, name := join(), strings.Repeat("n", c.length)
+			caller := Caller{ClientID: name, Version: 9}
+			if c.instance {
+				caller.ClientID, req.InstanceID = "c", &name
+			}
+			var got *kmsg.JoinGroupResponse
+			s.JoinGroup(caller, req, func(r *kmsg.JoinGroupResponse) { got = r })
+			synctest.Wait()
+			if got == nil || got.ErrorCode != c.want || len(got.MemberID) > 1<<15-1 {
+				t.Errorf("a name of %d bytes: %+v, want error %d", c.length, got, c.want)
+			}
+		}
+	})
+	const n = 300_000
+	offered := make([]kmsg.JoinGroupRequestProtocol, n)
+	for i := range offered {
+		offered[i].Name = strconv.Itoa(n + i)
+	}
+	began := time.Now()
+	if got := len(readProtocols(append(offered, offered[0]))); got != n {
+		t.Errorf("%d protocols, want %d", got, n)
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("reading the protocols took %s", took)
+	}
 }

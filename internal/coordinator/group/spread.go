@@ -79,15 +79,30 @@ func (s *Service) OffsetFetch(c Caller, req *kmsg.OffsetFetchRequest, done func(
 	}, func() { done(r) })
 }
 
-// DescribeGroups describes each group.
+// once leaves a group that is named twice in its first place alone: the description of a large group is a million times
+// as long as its name.
+func once(groups []string) []string {
+	var wanted []string
+	seen := make(map[string]bool, len(groups))
+	for _, g := range groups {
+		if !seen[g] {
+			seen[g] = true
+			wanted = append(wanted, g)
+		}
+	}
+	return wanted
+}
+
+// DescribeGroups describes each group, once.
 func (s *Service) DescribeGroups(c Caller, req *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
 	r := kmsg.NewPtrDescribeGroupsResponse()
-	r.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(req.Groups))
-	parts := s.divide(len(req.Groups), func(i int) string { return req.Groups[i] })
+	wanted := once(req.Groups)
+	r.Groups = make([]kmsg.DescribeGroupsResponseGroup, len(wanted))
+	parts := s.divide(len(wanted), func(i int) string { return wanted[i] })
 	s.spread(parts, func(p part) Event {
 		q := kmsg.NewPtrDescribeGroupsRequest()
 		for _, i := range p.at {
-			q.Groups = append(q.Groups, req.Groups[i])
+			q.Groups = append(q.Groups, wanted[i])
 		}
 		return Event{Caller: c, Request: q}
 	}, func(p part, reply kmsg.Response, err error) {
@@ -97,7 +112,7 @@ func (s *Service) DescribeGroups(c Caller, req *kmsg.DescribeGroupsRequest, done
 				continue
 			}
 			r.Groups[i] = kmsg.NewDescribeGroupsResponseGroup()
-			r.Groups[i].Group, r.Groups[i].ErrorCode = req.Groups[i], errorFor(err).Code
+			r.Groups[i].Group, r.Groups[i].ErrorCode = wanted[i], errorFor(err).Code
 		}
 	}, func() { done(r) })
 }
@@ -105,14 +120,7 @@ func (s *Service) DescribeGroups(c Caller, req *kmsg.DescribeGroupsRequest, done
 // DeleteGroups removes empty groups with their offsets.
 func (s *Service) DeleteGroups(c Caller, req *kmsg.DeleteGroupsRequest, done func(*kmsg.DeleteGroupsResponse)) {
 	r := kmsg.NewPtrDeleteGroupsResponse()
-	var wanted []string // a group that is named twice is answered once
-	seen := map[string]bool{}
-	for _, g := range req.Groups {
-		if !seen[g] {
-			seen[g] = true
-			wanted = append(wanted, g)
-		}
-	}
+	wanted := once(req.Groups)
 	r.Groups = make([]kmsg.DeleteGroupsResponseGroup, len(wanted))
 	parts := s.divide(len(wanted), func(i int) string { return wanted[i] })
 	s.spread(parts, func(p part) Event {
