@@ -60,7 +60,11 @@ func (l *Log) Delete() error {
 	var id [16]byte
 	randomID(&id)
 	retired := filepath.Join(filepath.Dir(l.o.Dir), retiredDirName(l.o.Topic, l.o.Partition, id, deleteDirSuffix))
-	if err := l.moveAway(retired); err != nil {
+	err := l.moveAway(retired)
+	if err == nil {
+		err = l.writeFailed(l.fs.SyncDir(filepath.Dir(retired)))
+	}
+	if err != nil {
 		return err
 	}
 	l.later(func() {
@@ -71,7 +75,7 @@ func (l *Log) Delete() error {
 	return nil
 }
 
-// moveAway closes the log without flushing and renames its directory.
+// moveAway closes the log without flushing and renames its directory. The caller syncs the directory above it.
 func (l *Log) moveAway(to string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,7 +87,7 @@ func (l *Log) moveAway(to string) error {
 	if err := l.fs.Rename(l.o.Dir, to); err != nil && !isNotExist(err) {
 		return l.writeFailed(err)
 	}
-	return l.writeFailed(l.fs.SyncDir(filepath.Dir(l.o.Dir)))
+	return nil
 }
 
 // abandon closes a log that is not to be used, without writing anything.

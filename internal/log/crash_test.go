@@ -125,7 +125,7 @@ func (c *crashRun) run() error {
 	for _, do := range []func() error{
 		func() error { return put(7) }, flush, func() error { return put(4) }, d.Checkpoint,
 		func() error { return put(3) }, flush, d.Checkpoint, func() error { return truncate(8) }, func() error { return put(6) },
-		func() error { return d.Delete("gone", 0) }, func() error { _, err := d.Create("t", [16]byte{2}, 1, [16]byte{}, nil); return err },
+		func() error { return d.Delete(Name{"gone", 0}) }, func() error { _, err := d.Create("t", [16]byte{2}, 1, [16]byte{}, nil); return err },
 		func() error { other = d.Get("t", 1); return put(6) }, flush, d.Checkpoint, retain, func() error { return put(2) }, l.Roll,
 		func() error { return put(3) }, flush,
 	} {

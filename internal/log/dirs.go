@@ -1,13 +1,11 @@
 package log
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -315,69 +313,6 @@ func (d *Dirs) fail(dir *logDir, cause error) {
 			d.o.Offline(d.describe(dir, d.countLogs()[dir]), cause)
 		}
 	})
-}
-
-// Delete takes a log out of use and deletes its files after file.delete.delay.ms. Error: ErrNotFound.
-func (d *Dirs) Delete(topic string, partition int32) error {
-	return d.remove(topic, partition, deleteDirSuffix)
-}
-
-// MarkStray takes a log out of use that the cluster does not place here, and keeps its files in a directory named
-// -stray. Error: ErrNotFound.
-func (d *Dirs) MarkStray(topic string, partition int32) error {
-	return d.remove(topic, partition, strayDirSuffix)
-}
-
-func (d *Dirs) remove(topic string, partition int32, suffix string) error {
-	d.moving.Lock()
-	defer d.moving.Unlock()
-	key := partitionKey{topic, partition}
-	d.mu.Lock()
-	p, found := d.logs[key]
-	broken, isBroken := d.broken[key]
-	delete(d.logs, key)
-	delete(d.broken, key)
-	d.mu.Unlock()
-	if !found && !isBroken {
-		return fmt.Errorf("%w: %s", ErrNotFound, PartitionDirName(topic, partition))
-	}
-	dir, path := p.dir, ""
-	if isBroken {
-		dir, path = broken.dir, broken.path
-	} else {
-		path = p.l.Dir()
-	}
-	var id [16]byte
-	randomID(&id)
-	retired := filepath.Join(dir.path, retiredDirName(topic, partition, id, suffix))
-	if suffix == strayDirSuffix && !strings.Contains(filepath.Base(retired), topic) {
-		d.slog.Warn("the name of a stray directory is shortened", "topic", topic, "dir", retired)
-	}
-	// A partition of the same name must not inherit the checkpoints of this one. On a full disk that has to wait: the
-	// deletion is what makes room.
-	if err := d.checkpoint(dir, true); err != nil && !errors.Is(err, ErrNoSpace) {
-		return err
-	}
-	if isBroken {
-		err := d.fs.Rename(path, retired)
-		if err == nil {
-			err = d.fs.SyncDir(dir.path)
-		}
-		if err != nil {
-			return err
-		}
-	} else if err := p.l.moveAway(retired); err != nil {
-		return err
-	}
-	d.slog.Info("log taken out of use", "topic", topic, "partition", partition, "dir", retired)
-	if suffix == deleteDirSuffix {
-		delay := time.Minute
-		if found {
-			delay = time.Duration(p.l.Config().FileDeleteDelayMs) * time.Millisecond
-		}
-		d.background.later(delay, func() { d.removeDir(retired) })
-	}
-	return nil
 }
 
 func (d *Dirs) removeDir(path string) {

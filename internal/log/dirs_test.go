@@ -128,6 +128,46 @@ func TestDirsOfOthers(t *testing.T) {
 	})
 }
 
+// TestDeleteManyLogs: what is synced for a deletion does not grow with the number of logs, of a topic or of all.
+func TestDeleteManyLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newDirsFixture(t)
+		syncs := 0
+		f.o.FS = &vfs.Fault{FS: f.disk, Hook: func(op vfs.Op, _ string) error {
+			if op == vfs.OpSync || op == vfs.OpSyncDir {
+				syncs++
+			}
+			return nil
+		}}
+		d := f.open()
+		defer f.close(d)
+		for p := range int32(40) {
+			put(t, f.create(d, "t", p), "x")
+		}
+		if err := d.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		count := func(first, end int32) int {
+			var logs []Name
+			for p := first; p < end; p++ {
+				logs = append(logs, Name{"t", p})
+			}
+			before := syncs
+			if err := d.Delete(logs...); err != nil {
+				t.Fatal(err)
+			}
+			return syncs - before
+		}
+		few, many := count(0, 2), count(2, 38)
+		if few == 0 || many > few {
+			t.Errorf("%d syncs for 2 logs, %d for 36", few, many)
+		}
+		if d.Get("t", 37) != nil || d.Get("t", 38) == nil {
+			t.Error("the wrong logs are gone")
+		}
+	})
+}
+
 func TestDeleteLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newDirsFixture(t)
@@ -142,10 +182,12 @@ func TestDeleteLog(t *testing.T) {
 		if err := d.Checkpoint(); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.Delete("t", 0); err != nil {
+		if err := d.Delete(Name{"t", 0}); err != nil {
 			t.Fatal(err)
 		}
-		expectError(t, d.Delete("t", 0), ErrNotFound)
+		if err := d.Delete(Name{"t", 0}); err != nil { // again
+			t.Fatal(err)
+		}
 		_, err := l.AppendLeader(batchAt(0, "y"), 0, Client)
 		expectError(t, err, ErrClosed)
 		_, err = l.Read(0, 1, 100, true)
@@ -190,7 +232,7 @@ func TestLeftDeletes(t *testing.T) {
 		f.o.Paths = f.o.Paths[:1]
 		d := f.open()
 		f.create(d, "t", 0)
-		if err := d.Delete("t", 0); err != nil {
+		if err := d.Delete(Name{"t", 0}); err != nil {
 			t.Fatal(err)
 		}
 		f.close(d)
@@ -234,7 +276,7 @@ func TestBrokenLog(t *testing.T) {
 		f.close(d) // without a marker: the next start looks again
 		d = f.open()
 		expectError(t, d.Broken("t", 1), ErrCorrupt)
-		if err := d.Delete("t", 1); err != nil {
+		if err := d.Delete(Name{"t", 1}); err != nil {
 			t.Fatal(err)
 		}
 		f.create(d, "t", 1)

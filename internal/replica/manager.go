@@ -22,7 +22,7 @@ type TopicConfig struct {
 type Logs interface {
 	Get(topic string, partition int32) *log.Log
 	Create(topic string, id [16]byte, partition int32, dir [16]byte, c *log.Config) (*log.Log, error)
-	Delete(topic string, partition int32) error
+	Delete(logs ...log.Name) error
 	MarkStray(topic string, partition int32) error
 	All() iter.Seq[*log.Log]
 }
@@ -47,6 +47,7 @@ type Manager struct {
 
 	// publishing orders Publish and Reconfigure. Only they change what mu guards, so they may read it without mu.
 	publishing sync.Mutex
+	removed    []log.Name // logs to be deleted in this step
 
 	mu     sync.RWMutex
 	topics map[string]*topic
@@ -148,6 +149,7 @@ func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
 			}
 		}
 	}
+	m.deleteRemoved() // before new ones of the same names are made
 	m.take(steps)
 	m.configure(delta, image)
 	if first {
@@ -327,14 +329,24 @@ func (m *Manager) deleteTopic(mt *metadata.Topic) {
 	}
 }
 
-// remove ends a partition: everything that waits is told, then the log goes.
+// remove ends a partition: everything that waits is told. The log goes with deleteRemoved.
 func (m *Manager) remove(p *Partition) {
 	p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: p.role.Load().leaderEpoch, gone: true})
 	p.log.Store(nil)
-	if err := m.o.Dirs.Delete(p.topic, p.index); err != nil && !errors.Is(err, log.ErrNotFound) {
-		m.o.Logger.Error("cannot delete log", "topic", p.topic, "partition", p.index, "error", err.Error())
-	}
+	m.removed = append(m.removed, log.Name{Topic: p.topic, Partition: p.index})
 	p.advanced()
+}
+
+// deleteRemoved deletes the logs of all partitions that a step of the metadata removed, at the price of one.
+func (m *Manager) deleteRemoved() {
+	gone := m.removed
+	m.removed = nil
+	if len(gone) == 0 {
+		return
+	}
+	if err := m.o.Dirs.Delete(gone...); err != nil {
+		m.o.Logger.Error("cannot delete logs", "error", err.Error())
+	}
 }
 
 // markStrays puts logs aside that the metadata does not place here. They are kept: they hold records.
