@@ -11,5 +11,5 @@ import (
 //
 // The reply waits for the other members; see package group.
 func (b *Broker) joinGroup(_ context.Context, r *Request) {
-	b.groups.JoinGroup(r.groupCaller(), r.Body.(*kmsg.JoinGroupRequest), func(resp *kmsg.JoinGroupResponse) { r.Reply(resp) })
+	b.groups.JoinGroup(r.groupCaller(), r.park().(*kmsg.JoinGroupRequest), func(resp *kmsg.JoinGroupResponse) { r.Reply(resp) })
 }

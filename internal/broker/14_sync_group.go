@@ -10,5 +10,5 @@ import (
 //
 // The reply waits for the leader's assignment to be written.
 func (b *Broker) syncGroup(_ context.Context, r *Request) {
-	b.groups.SyncGroup(r.groupCaller(), r.Body.(*kmsg.SyncGroupRequest), func(resp *kmsg.SyncGroupResponse) { r.Reply(resp) })
+	b.groups.SyncGroup(r.groupCaller(), r.park().(*kmsg.SyncGroupRequest), func(resp *kmsg.SyncGroupResponse) { r.Reply(resp) })
 }

@@ -76,6 +76,15 @@ func (r *Request) DropConn(reason string) {
 	r.finish(outgoing{})
 }
 
+// park takes the body out of a request that is going to wait for other clients, and gives its share of the memory budget
+// back: who waits for minutes must not keep others from sending. The body lives as long as somebody holds it.
+func (r *Request) park() kmsg.Request {
+	body := r.Body
+	r.Body = nil
+	r.release()
+	return body
+}
+
 // release gives the request's memory back. It may be called before the request is ended, by a handler that is done with
 // Body.
 func (r *Request) release() {

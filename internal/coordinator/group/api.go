@@ -21,9 +21,10 @@ func ask[R kmsg.Response](s *Service, group string, e Event, done func(R), fail 
 
 // JoinGroup waits until the member belongs to a generation (KIP-394 member ids, KIP-345 static members).
 func (s *Service) JoinGroup(c Caller, req *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
+	memberID := req.MemberID // and not the request, which would be kept for as long as the member waits
 	refuse := func(err *kerr.Error) *kmsg.JoinGroupResponse {
 		r := kmsg.NewPtrJoinGroupResponse()
-		r.ErrorCode, r.Generation, r.MemberID = err.Code, noGeneration, req.MemberID
+		r.ErrorCode, r.Generation, r.MemberID = err.Code, noGeneration, memberID
 		return r
 	}
 	config := s.config()
