@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -38,11 +39,11 @@ func (n *Node) openDirs(v *config.Values) error {
 	})
 	if err != nil {
 		n.dirs = nil
-		return explainLock(err)
+		return explainDir(err)
 	}
 	if dir := v.MetadataDir(); len(Directories(v)) > len(v.LogDirs()) {
 		if n.lock, err = openMetadataDir(dir, n.id); err != nil {
-			return explainLock(err)
+			return explainDir(err)
 		}
 	}
 	return nil
@@ -73,10 +74,15 @@ func (n *Node) offlineDirs() (ids [][16]byte) {
 	return ids
 }
 
-// explainLock names the process that holds a directory, and what to change.
-func explainLock(err error) error {
+// explainDir says why a directory cannot be used, by the process that holds it if there is one, and what to change.
+func explainDir(err error) error {
 	var locked *vfs.LockedError
-	if !errors.As(err, &locked) {
+	var path *fs.PathError
+	switch {
+	case errors.As(err, &locked):
+	case errors.As(err, &path):
+		return fmt.Errorf("%w; it must be a directory that this user may make and write: correct that, or use another directory in log.dirs", err)
+	default:
 		return err
 	}
 	who := "another process"
@@ -95,17 +101,17 @@ type metadataDir struct {
 }
 
 func openMetadataDir(dir string, id identity) (*metadataDir, error) {
-	fs := vfs.OS{}
-	if err := fs.MkdirAll(dir); err != nil {
+	disk := vfs.OS{}
+	if err := disk.MkdirAll(dir); err != nil {
 		return nil, err
 	}
-	lock, err := fs.Lock(filepath.Join(dir, ".lock"))
+	lock, err := disk.Lock(filepath.Join(dir, ".lock"))
 	if err != nil {
 		return nil, err
 	}
-	m, err := log.ReadMetaProperties(fs, dir)
+	m, err := log.ReadMetaProperties(disk, dir)
 	if err == nil && m == nil {
-		err = log.Format(fs, dir, id.clusterID, id.nodeID)
+		err = log.Format(disk, dir, id.clusterID, id.nodeID)
 	}
 	if err != nil {
 		_ = lock.Close()

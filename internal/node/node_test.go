@@ -157,6 +157,19 @@ func TestSecondStartIsRefused(t *testing.T) {
 	}
 }
 
+// What is wrong with a directory is said together with the setting to change.
+func TestUnusableDirectoryNamesTheSetting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if _, err := start(t, dir); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "use another directory in log.dirs") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 func TestOtherNodesDirectoryIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	stop(t, run(t, dir, "node.id=4"))
