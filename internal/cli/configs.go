@@ -214,6 +214,9 @@ func (f *configsFlags) run(ctx context.Context, io IO) error {
 	} else {
 		err = f.runDescribe(ctx, c, entities)
 	}
+	if err != nil && strings.Contains(err.Error(), "unknown broker") { // the client library has no value for this error
+		return fmt.Errorf("Error while executing config command: broker %s is not in the cluster, or not now; kafka-cluster list-endpoints shows which are", entities[0].name) //nolint:staticcheck // Kafka's words
+	}
 	if err != nil && isBrokerAnswer(err) {
 		return fmt.Errorf("Error while executing config command: %s", KafkaMessage(err, messageOf(err))) //nolint:staticcheck // Kafka's words
 	}

@@ -17,6 +17,11 @@ const serverStopUsage = `USAGE: kafka-server-stop [--node-id=N] [--process-role=
 
 Sends SIGTERM (or $SIGNAL: TERM, INT, KILL, ...) to every broker on this machine that was started by server-start or up,
 or to those with this node id or role.
+
+Examples
+  kafka-server-stop
+  kafka-server-stop --node-id=2
+  SIGNAL=KILL kafka-server-stop --node-id=2
 `
 
 // runningProcess is one process of this machine.
