@@ -71,7 +71,7 @@ func standBy(t *testing.T, addr string) *bystander {
 	b := &bystander{cancel: cancel}
 	// The client itself closes connections that it has not used for 20 s, which a slow machine gets to see.
 	c := client.New(t, addr, kgo.ConsumeTopics("calm"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.WithHooks(b),
-		kgo.FetchMaxWait(200*time.Millisecond), kgo.ConnIdleTimeout(time.Hour))
+		kgo.FetchMaxWait(200*time.Millisecond), kgo.ConnIdleTimeout(15*time.Minute))
 	b.done.Go(func() {
 		for ctx.Err() == nil {
 			n := b.count.Load()
