@@ -163,7 +163,7 @@ func (s *Shard[E, R]) run() {
 			return
 		}
 		s.dropAll(ErrAppend)
-		s.logger.Warn("coordinator loads again", "err", err, "in", backoff)
+		s.logger.Warn("coordinator loads again", "error", err, "in", backoff)
 		if !s.pause(backoff) {
 			s.dropAll(ErrNotCoordinator)
 			return

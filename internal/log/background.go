@@ -55,7 +55,7 @@ func (b *background) begin() {
 	b.every(o.CheckpointInterval, func() {
 		for l := range b.d.All() {
 			if err := l.SaveIndexes(); err != nil && !errors.Is(err, ErrDirOffline) {
-				b.d.slog.Warn("indexes not written", "dir", l.Dir(), "err", err)
+				b.d.slog.Warn("indexes not written", "dir", l.Dir(), "error", err)
 			}
 		}
 		b.checkpoint(b.d.checkpointRecovery)
@@ -107,7 +107,7 @@ func (b *background) checkpoint(write func(*logDir) error) {
 			continue
 		}
 		if err := write(dir); err != nil && !errors.Is(err, ErrDirOffline) {
-			b.d.slog.Warn("checkpoint not written", "dir", dir.path, "err", err)
+			b.d.slog.Warn("checkpoint not written", "dir", dir.path, "error", err)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (b *background) retention() {
 			return
 		}
 		if _, err := l.DeleteOldSegments(); err != nil && !errors.Is(err, ErrDirOffline) && !errors.Is(err, ErrClosed) {
-			b.d.slog.Warn("retention failed", "dir", l.Dir(), "err", err)
+			b.d.slog.Warn("retention failed", "dir", l.Dir(), "error", err)
 		}
 		l.Sweep()
 	}
@@ -214,6 +214,6 @@ func (b *background) flusher(dir *logDir) {
 
 func (b *background) flushed(l *Log, err error) {
 	if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrDirOffline) {
-		b.d.slog.Warn("flush failed", "dir", l.Dir(), "err", err)
+		b.d.slog.Warn("flush failed", "dir", l.Dir(), "error", err)
 	}
 }

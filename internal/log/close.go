@@ -69,7 +69,7 @@ func (l *Log) Delete() error {
 	}
 	l.later(func() {
 		if err := l.fs.RemoveAll(retired); err != nil {
-			l.slog.Warn("a deleted partition's directory could not be removed", "dir", retired, "err", err)
+			l.slog.Warn("a deleted partition's directory could not be removed", "dir", retired, "error", err)
 		}
 	})
 	return nil

@@ -304,7 +304,7 @@ func (d *Dirs) fail(dir *logDir, cause error) {
 	if !dir.err.CompareAndSwap(nil, &err) {
 		return
 	}
-	d.slog.Error("log directory goes offline", "dir", dir.path, "err", cause)
+	d.slog.Error("log directory goes offline", "dir", dir.path, "error", cause)
 	d.background.run(func() {
 		for _, p := range d.list(dir) {
 			p.l.Fail(cause)
@@ -321,6 +321,6 @@ func (d *Dirs) removeDir(path string) {
 		err = d.fs.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		d.slog.Warn("a deleted partition's directory could not be removed", "dir", path, "err", err)
+		d.slog.Warn("a deleted partition's directory could not be removed", "dir", path, "error", err)
 	}
 }

@@ -154,7 +154,7 @@ func (l *Log) flushAll(closing bool) error {
 // syncFailed takes the log out of service whatever the error: after a failed fsync the system may have dropped the
 // pages, and a second one would succeed without them being on disk.
 func (l *Log) syncFailed(err error) error {
-	l.slog.Error("flush failed, log directory goes offline", "dir", l.dir, "err", err)
+	l.slog.Error("flush failed, log directory goes offline", "dir", l.dir, "error", err)
 	l.Fail(fmt.Errorf("flushing %s: %w", filepath.Base(l.dir), err))
 	return l.Err()
 }

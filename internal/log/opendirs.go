@@ -117,7 +117,7 @@ func (d *Dirs) takeDirs() error {
 		case errors.Is(err, ErrLocked) || errors.Is(err, ErrInconsistent) || errors.Is(err, ErrCorrupt):
 			return err
 		default:
-			d.slog.Error("log directory is offline", "dir", path, "err", err)
+			d.slog.Error("log directory is offline", "dir", path, "error", err)
 			err = fmt.Errorf("%w: %s: %w", ErrDirOffline, path, err)
 			dir.err.Store(&err)
 		}
@@ -319,7 +319,7 @@ func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err er
 		d.fail(dir, err)
 		return
 	}
-	d.slog.Error("log cannot be opened, its replica is offline", "dir", path, "err", err)
+	d.slog.Error("log cannot be opened, its replica is offline", "dir", path, "error", err)
 	d.mu.Lock()
 	d.broken[key] = brokenLog{path, dir, err}
 	d.mu.Unlock()
@@ -330,7 +330,7 @@ func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err er
 func (d *Dirs) readCheckpoint(dir *logDir, name string) (offsetCheckpoint, error) {
 	c, err := readOffsetCheckpoint(d.fs, filepath.Join(dir.path, name))
 	if errors.Is(err, ErrCorrupt) {
-		d.slog.Error("checkpoint is damaged and left out", "dir", dir.path, "err", err)
+		d.slog.Error("checkpoint is damaged and left out", "dir", dir.path, "error", err)
 		return offsetCheckpoint{}, nil
 	}
 	return c, err

@@ -28,7 +28,7 @@ func (l *Log) recover(list []*segment) error {
 	if clean {
 		next, err := l.findEnd(list[len(list)-1])
 		if isBadBatch(err) {
-			l.slog.Warn("the log does not end as a clean shutdown leaves it, it is recovered", "dir", l.dir, "err", err)
+			l.slog.Warn("the log does not end as a clean shutdown leaves it, it is recovered", "dir", l.dir, "error", err)
 			clean = false
 		} else if err != nil {
 			return err

@@ -236,7 +236,7 @@ func (l *Log) writeFailed(err error) error {
 	case isNoSpace(err):
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case isDiskFailure(err):
-		l.slog.Error("log directory fails", "dir", l.dir, "err", err)
+		l.slog.Error("log directory fails", "dir", l.dir, "error", err)
 		l.Fail(err)
 		return l.Err()
 	}

@@ -168,7 +168,7 @@ func (l *Log) truncateFailed(err error) error {
 	if err == nil {
 		return nil
 	}
-	l.slog.Error("truncation failed, the log goes offline", "dir", l.dir, "err", err)
+	l.slog.Error("truncation failed, the log goes offline", "dir", l.dir, "error", err)
 	l.Fail(err)
 	return l.Err()
 }
@@ -250,7 +250,7 @@ func (l *Log) restoreSnapshot(end int64) (int64, error) {
 			l.producers.restore(entries, offset, expired)
 			return offset, nil
 		}
-		l.slog.Warn("a producer snapshot is damaged and left out", "err", err)
+		l.slog.Warn("a producer snapshot is damaged and left out", "error", err)
 		if err := l.removeSnapshots(func(o int64) bool { return o == offset }); err != nil {
 			return 0, err
 		}

@@ -60,7 +60,7 @@ func (m *Machine) create(id string) *group {
 func (m *Machine) Apply(position int64, r coordinator.Record) {
 	e, err := decode(r.Key, r.Value)
 	if err != nil {
-		m.logger.Error("skipping a record of "+Topic, "err", err)
+		m.logger.Error("skipping a record of "+Topic, "error", err)
 		return
 	}
 	switch e.keyType {
