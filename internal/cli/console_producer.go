@@ -280,7 +280,7 @@ func (p *consoleProducer) run(ctx context.Context, topic string, reader *lineRea
 			if ctx.Err() != nil {
 				return Exit(interrupted)
 			}
-			return fmt.Errorf("Error when sending message to topic %s: %s", topic, sendError(err)) //nolint:staticcheck // Kafka's words
+			return fmt.Errorf("Error when sending message to topic %s: %s", topic, sendError(next.record, err)) //nolint:staticcheck // Kafka's words
 		}
 	}
 }
@@ -324,12 +324,16 @@ func (p *consoleProducer) log(r *kgo.Record, err error) {
 		}
 		return fmt.Sprintf("%d bytes", len(b))
 	}
-	p.warn("ERROR Error when sending message to topic %s with key: %s, value: %s with error: %s\n", r.Topic, size(r.Key), size(r.Value), sendError(err))
+	p.warn("ERROR Error when sending message to topic %s with key: %s, value: %s with error: %s\n", r.Topic, size(r.Key), size(r.Value), sendError(r, err))
 }
 
-func sendError(err error) string {
-	if errors.Is(err, kerr.MessageTooLarge) {
+// sendError adds to Kafka's text what to change.
+func sendError(r *kgo.Record, err error) string {
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge):
 		return "The record is larger than max.request.size (--command-property max.request.size=...) or than the topic's max.message.bytes allows."
+	case errors.Is(err, kerr.InvalidRecord) && r.Key == nil:
+		return KafkaMessage(err, nil) + " It has no key, which a topic with cleanup.policy=compact demands (--reader-property parse.key=true)."
 	}
 	return KafkaMessage(err, nil)
 }
