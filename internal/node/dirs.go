@@ -39,11 +39,11 @@ func (n *Node) openDirs(v *config.Values) error {
 	})
 	if err != nil {
 		n.dirs = nil
-		return explainDir(err)
+		return explainDir(err, "log.dirs")
 	}
 	if dir := v.MetadataDir(); len(Directories(v)) > len(v.LogDirs()) {
 		if n.lock, err = openMetadataDir(dir, n.id); err != nil {
-			return explainDir(err)
+			return explainDir(err, "metadata.log.dir")
 		}
 	}
 	return nil
@@ -74,14 +74,15 @@ func (n *Node) offlineDirs() (ids [][16]byte) {
 	return ids
 }
 
-// explainDir says why a directory cannot be used, by the process that holds it if there is one, and what to change.
-func explainDir(err error) error {
+// explainDir says why a directory cannot be used, by the process that holds it if there is one, and which setting to
+// change.
+func explainDir(err error, setting string) error {
 	var locked *vfs.LockedError
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &locked):
 	case errors.As(err, &path):
-		return fmt.Errorf("%w; it must be a directory that this user may make and write: correct that, or use another directory in log.dirs", err)
+		return fmt.Errorf("%w; it must be a directory that this user may make and write: correct that, or use another directory in %s", err, setting)
 	default:
 		return err
 	}
@@ -92,7 +93,7 @@ func explainDir(err error) error {
 	case locked.PID > 0:
 		who = process{locked.PID, commandOf(locked.PID)}.String()
 	}
-	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in log.dirs", log.ErrLocked, filepath.Dir(locked.Path), who)
+	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in %s", log.ErrLocked, filepath.Dir(locked.Path), who, setting)
 }
 
 // metadataDir is metadata.log.dir when it is not one of log.dirs: it has a lock and an identity of its own.

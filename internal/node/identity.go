@@ -43,7 +43,7 @@ func identify(v *config.Values) (identity, error) {
 	for _, dir := range Directories(v) {
 		m, err := log.ReadMetaProperties(vfs.OS{}, dir)
 		if err != nil {
-			return id, explainDir(err)
+			return id, explainDir(err, "log.dirs")
 		}
 		if m == nil {
 			continue

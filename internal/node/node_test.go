@@ -168,6 +168,11 @@ func TestUnusableDirectoryNamesTheSetting(t *testing.T) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
+	held, other := t.TempDir(), t.TempDir()
+	run(t, t.TempDir(), "metadata.log.dir="+held)
+	if _, err := start(t, other, "metadata.log.dir="+held); err == nil || !strings.Contains(err.Error(), "use another directory in metadata.log.dir") {
+		t.Errorf("metadata directory in use: %v", err)
+	}
 }
 
 func TestOtherNodesDirectoryIsRefused(t *testing.T) {
