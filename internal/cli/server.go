@@ -58,7 +58,8 @@ Starts a broker with the settings of a properties file. It ends on SIGTERM or Ct
 
 Examples
   kafka-server-start config/server.properties
-  kafka-server-start -daemon config/server.properties --override listeners=PLAINTEXT://:9093 --override log.dirs=/tmp/b
+  kafka-server-start -daemon config/server.properties --override listeners=PLAINTEXT://:9093 \
+                     --override advertised.listeners=PLAINTEXT://localhost:9093 --override log.dirs=/tmp/b
 `
 
 // parseServerStart reads the command line. Options of kafka-run-class that only a JVM knows are passed over.
