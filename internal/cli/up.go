@@ -51,6 +51,10 @@ func runUp(ctx context.Context, args []string, io IO, serve func()) int {
 	}
 	serve()
 	n, err := node.Start(ctx, node.Options{Config: values, Logs: node.NewLogs(io.Err, lv)})
+	if ctx.Err() != nil && n == nil {
+		fmt.Fprintln(io.Out, "Ended before the start was over.")
+		return 0
+	}
 	if err != nil {
 		fmt.Fprintln(io.Err, "gregor up:", upHint(err, port.Int()))
 		return 1

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -132,10 +133,10 @@ func TestDirsOfOthers(t *testing.T) {
 func TestDeleteManyLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newDirsFixture(t)
-		syncs := 0
+		var syncs atomic.Int64 // what runs in the background syncs too
 		f.o.FS = &vfs.Fault{FS: f.disk, Hook: func(op vfs.Op, _ string) error {
 			if op == vfs.OpSync || op == vfs.OpSyncDir {
-				syncs++
+				syncs.Add(1)
 			}
 			return nil
 		}}
@@ -147,16 +148,17 @@ func TestDeleteManyLogs(t *testing.T) {
 		if err := d.Checkpoint(); err != nil {
 			t.Fatal(err)
 		}
-		count := func(first, end int32) int {
+		count := func(first, end int32) int64 {
 			var logs []Name
 			for p := first; p < end; p++ {
 				logs = append(logs, Name{"t", p})
 			}
-			before := syncs
+			synctest.Wait()
+			before := syncs.Load()
 			if err := d.Delete(logs...); err != nil {
 				t.Fatal(err)
 			}
-			return syncs - before
+			return syncs.Load() - before
 		}
 		few, many := count(0, 2), count(2, 38)
 		if few == 0 || many > few {
