@@ -79,7 +79,11 @@ func TestEndsWhileStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for delay := range 20 {
-		cmd := exec.Command(server.Binary(t), "server-start", filepath.Join(s.Dir+".config", "server.properties"))
+		args := []string{"server-start", filepath.Join(s.Dir+".config", "server.properties")}
+		if delay%2 == 1 {
+			args = []string{"up", "--data", s.Dir, "--port", fmt.Sprint(s.Port)}
+		}
+		cmd := exec.Command(server.Binary(t), args...)
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {
