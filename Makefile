@@ -7,7 +7,7 @@ BENCHTIME   ?= 50x
 CRASHES     ?= 10
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
-RACE := internal/(log|replica|broker|coordinator|controller|journal|node|config)(/|$$)
+RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config)(/|$$)
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 

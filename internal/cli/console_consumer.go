@@ -179,7 +179,8 @@ func (f *consumerFlags) run(ctx context.Context, io IO) error {
 		return err
 	}
 	c := &consoleConsumer{
-		io: io, formatter: print, max: -1, skipErrors: f.skipErrors.Seen(), events: f.events.Seen(),
+		started: make(chan struct{}),
+		io:      io, formatter: print, max: -1, skipErrors: f.skipErrors.Seen(), events: f.events.Seen(),
 		topic: f.topic.Value(), createTopic: props["allow.auto.create.topics"] != "false", positions: newPositions(),
 	}
 	if f.maxMessages.Seen() {
@@ -218,6 +219,7 @@ func (f *consumerFlags) run(ctx context.Context, io IO) error {
 	if c.client, err = NewClient(io, f.connection.Bootstrap.Value(), props, opts...); err != nil {
 		return err
 	}
+	close(c.started)
 	return c.run(ctx)
 }
 
@@ -240,10 +242,15 @@ func (c *consoleConsumer) joinGroup(opts []kgo.Opt, props map[string]string) ([]
 	committedOnly := strings.EqualFold(props["isolation.level"], "read_committed")
 	return append(opts,
 		kgo.AdjustFetchOffsetsFn(func(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-			return c.positions.adjust(ctx, c.client, reset, committedOnly, offsets), nil
+			select {
+			case <-c.started:
+				return c.positions.adjust(ctx, c.client, reset, committedOnly, offsets), nil
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}),
-		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
-			c.commit(ctx)
+		kgo.OnPartitionsRevoked(func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+			c.commit(ctx, client)
 			c.positions.revoke(partitions)
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {

@@ -15,6 +15,7 @@ import (
 // consoleConsumer prints records until it is interrupted, has printed enough, or has waited long enough.
 type consoleConsumer struct {
 	client     *kgo.Client
+	started    chan struct{} // closed when client is set: its own goroutines may call back before NewClient returns
 	io         IO
 	formatter  formatter
 	topic      string // "" with --include
@@ -102,7 +103,7 @@ func (c *consoleConsumer) consume(ctx context.Context, out *bufio.Writer) error 
 			return errIdle
 		}
 		if c.autoCommit && !time.Now().Before(nextCommit) {
-			c.commit(ctx)
+			c.commit(ctx, c.client)
 			nextCommit = time.Now().Add(c.commitEvery)
 		}
 	}
@@ -213,11 +214,11 @@ func awaitTopic(ctx context.Context, client *kgo.Client, topic string, create bo
 	}
 }
 
-func (c *consoleConsumer) commit(ctx context.Context) {
+func (c *consoleConsumer) commit(ctx context.Context, client *kgo.Client) {
 	if !c.autoCommit {
 		return
 	}
-	if err := c.positions.commit(ctx, c.client); err != nil && ctx.Err() == nil {
+	if err := c.positions.commit(ctx, client); err != nil && ctx.Err() == nil {
 		fmt.Fprintf(c.io.Err, "WARN Offsets could not be committed: %s\n", KafkaMessage(err, nil))
 	}
 }
@@ -227,7 +228,7 @@ func (c *consoleConsumer) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if c.autoCommit {
-		c.commit(ctx)
+		c.commit(ctx, c.client)
 		c.positions = newPositions()
 	}
 	c.client.AllowRebalance()

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"net"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -51,5 +53,28 @@ func TestPositions(t *testing.T) {
 	p.revoke(map[string][]int32{"orders": {0}})
 	if at := adjust(p, 3); at != 3 {
 		t.Errorf("after a revocation and a reset it begins at %d, want 3", at)
+	}
+}
+
+// The client's own goroutines may ask where to begin before NewClient has returned the client to us.
+func TestAdjustWaitsForTheClient(t *testing.T) {
+	c := &consoleConsumer{started: make(chan struct{}), positions: newPositions()}
+	opts, err := c.joinGroup([]kgo.Opt{kgo.ConsumeTopics("t")}, map[string]string{"group.id": "g", "auto.offset.reset": "earliest"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder, err := kgo.NewClient(append(opts, kgo.Dialer(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	adjust := holder.OptValue(kgo.AdjustFetchOffsetsFn).(func(context.Context, map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := adjust(ctx, map[string]map[int32]kgo.Offset{"t": {0: kgo.NewOffset()}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("without a client: %v", err)
 	}
 }

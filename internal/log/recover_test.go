@@ -1,11 +1,16 @@
 package log
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"testing"
 
 	"gregor/internal/log/vfs"
+	"gregor/internal/record"
 )
 
 // flip changes one byte of a file.
@@ -200,4 +205,50 @@ func TestPartitionMetadata(t *testing.T) {
 	f.opts.TopicID = [16]byte{4}
 	_, err = Open(f.opts)
 	expectError(t, err, ErrInconsistent)
+}
+
+// A message of an old format is refused and left as it is, even one that is shorter than a batch's header; what a torn
+// write left, with zeros from the magic on, is cut off.
+func TestOldFormatIsNotATornTail(t *testing.T) {
+	old := binary.BigEndian.AppendUint64(nil, 0)
+	body := []byte{0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 'x'} // magic, attributes, null key, value
+	old = binary.BigEndian.AppendUint32(old, uint32(4+len(body)))
+	old = binary.BigEndian.AppendUint32(old, crc32.ChecksumIEEE(body))
+	old = append(old, body...)
+	torn := append(bytes.Clone(batch("a")[:16]), make([]byte, 200)...)
+
+	for name, c := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"old message":         {old, record.ErrOldMagic},
+		"many old messages":   {bytes.Repeat(old, 9), record.ErrOldMagic},
+		"torn before a magic": {torn, nil},
+		"torn old message":    {old[:len(old)-1], nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			if err := f.fs.MkdirAll(f.opts.Dir); err != nil {
+				t.Fatal(err)
+			}
+			path := segmentPath(f.opts.Dir, 0, logSuffix)
+			if err := writeFile(f.fs, path, c.content, true); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(f.opts)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("%v, want %v", err, c.want)
+			}
+			if l != nil && err == nil {
+				defer l.Close()
+			}
+			left, err := readFile(f.fs, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want != nil && !bytes.Equal(left, c.content) || c.want == nil && len(left) != 0 {
+				t.Errorf("%d of %d bytes are left", len(left), len(c.content))
+			}
+		})
+	}
 }

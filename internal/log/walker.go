@@ -70,10 +70,13 @@ func (w *walker) bytes(pos int64, n int, ahead int64, limit int64) ([]byte, erro
 // header gives the header of the batch at a position of a file whose batches end at limit, and the batch's size. Errors:
 // record.ErrTruncated if the batch reaches beyond limit, record.ErrCorrupt, record.ErrOldMagic, or one of reading.
 func (w *walker) header(pos, limit int64) (record.Batch, int64, error) {
-	if limit-pos < record.HeaderSize {
+	// A message of an old format may be shorter than a header. It must not pass for a torn batch, which is cut off.
+	const throughMagic = 17
+	have := min(limit-pos, record.HeaderSize)
+	if have < throughMagic {
 		return nil, 0, fmt.Errorf("%w: %d bytes at position %d", record.ErrTruncated, limit-pos, pos)
 	}
-	head, err := w.bytes(pos, record.HeaderSize, w.ahead, limit)
+	head, err := w.bytes(pos, int(have), w.ahead, limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -83,13 +86,28 @@ func (w *walker) header(pos, limit int64) (record.Batch, int64, error) {
 	}
 	switch magic := head[16]; {
 	case magic < record.Magic:
-		return nil, 0, fmt.Errorf("%w: magic %d at position %d", record.ErrOldMagic, magic, pos)
+		return nil, 0, w.oldMessage(pos, size, limit)
 	case magic > record.Magic || size < record.HeaderSize:
 		return nil, 0, fmt.Errorf("%w: magic %d and size %d at position %d", record.ErrCorrupt, magic, size, pos)
-	case size > limit-pos:
+	case size > limit-pos || have < record.HeaderSize:
 		return nil, 0, fmt.Errorf("%w: %d of %d bytes at position %d", record.ErrTruncated, limit-pos, size, pos)
 	}
 	return record.Batch(head), size, nil
+}
+
+// oldMessage tells a message of an old format (record.ErrOldMagic) from the remains of a torn write (record.ErrCorrupt),
+// which often has zeros where the magic should be.
+func (w *walker) oldMessage(pos, size, limit int64) error {
+	if size <= limit-pos {
+		b, err := w.bytes(pos, int(size), w.ahead, limit)
+		if err != nil {
+			return err
+		}
+		if m, _, err := record.NextMessage(b); err == nil && m.CheckCRC() == nil {
+			return fmt.Errorf("%w: magic %d at position %d", record.ErrOldMagic, m.Magic(), pos)
+		}
+	}
+	return fmt.Errorf("%w: no batch and no old message at position %d", record.ErrCorrupt, pos)
 }
 
 // batch gives the whole batch at a position.
