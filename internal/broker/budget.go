@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // budget bounds the memory of the requests of all connections (queued.max.request.bytes). Who wants more than is left
@@ -104,7 +105,25 @@ func (c *connBudget) Acquire(n int, begun bool) error {
 	if err := c.conn.server.budget.acquire(c.conn.ctx, int64(n), begun); err != nil {
 		return errGone
 	}
+	c.conn.hurry(n)
 	return nil
+}
+
+// Under a budget, half a frame keeps others from sending. It gets frameGrace, and on top the time that its bytes take at
+// slowestBytesPerSecond.
+const (
+	frameGrace            = 30 * time.Second
+	slowestBytesPerSecond = 64 << 10
+)
+
+// hurry ends the connection's read, and with it the connection, if n further bytes of a frame do not come soon.
+func (c *Conn) hurry(n int) {
+	l := c.server.limits.Load()
+	patience := min(l.idle, l.frameGrace+time.Duration(n)*time.Second/slowestBytesPerSecond)
+	_ = c.net.SetReadDeadline(time.Now().Add(patience))
+	if c.draining.Load() {
+		_ = c.net.SetReadDeadline(time.Unix(1, 0)) // drain's, which may have come before ours
+	}
 }
 
 func (c *connBudget) Charge(n int)  { c.conn.server.budget.charge(int64(n)) }

@@ -118,7 +118,7 @@ func (c *Conn) ended(err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errGone), isReset(err):
 		c.close("peer closed")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.refuse(fmt.Errorf("frame not complete after %s", c.server.limits.Load().idle))
+		c.refuse(errors.New("frame not complete in time (connections.max.idle.ms, or less under queued.max.request.bytes)"))
 	default:
 		c.refuse(err)
 	}

@@ -370,6 +370,35 @@ func TestRequestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// Connections that stop in the middle of a frame and hold all of the budget do not keep others from sending for long.
+func TestHalfFramesGiveTheBudgetBack(t *testing.T) {
+	tb := startBroker(t, map[string]string{"queued.max.request.bytes": "200000", "socket.request.max.bytes": "200000"})
+	tb.createTopic("t", 1, "max.message.bytes", "1000000")
+	limits := *tb.b.server.limits.Load()
+	limits.frameGrace = 10 * time.Millisecond
+	tb.b.server.limits.Store(&limits)
+	for range 4 {
+		half := append(binary.BigEndian.AppendUint32(nil, 150_000), make([]byte, 100)...)
+		if _, err := tb.dial().conn.Write(half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the budget is used up", func() bool {
+		tb.b.server.budget.mu.Lock()
+		defer tb.b.server.budget.mu.Unlock()
+		return tb.b.server.budget.used > 150_000
+	})
+	c := tb.dial()
+	if err := c.conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	req := produceRequest(9, "t", 0, -1, batch(strings.Repeat("x", 150_000)))
+	c.send(req)
+	if _, err := c.tryReceive(req, c.corr); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBudgetOrderAndCancel(t *testing.T) {
 	b := newBudget(100)
 	background := context.Background()

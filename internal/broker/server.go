@@ -17,6 +17,7 @@ type limits struct {
 	requestMaxBytes int           // socket.request.max.bytes
 	queuedMaxBytes  int64         // queued.max.request.bytes, -1 none
 	idle            time.Duration // connections.max.idle.ms
+	frameGrace      time.Duration // see hurry
 	maxConns        int           // max.connections
 	maxPerIP        int           // max.connections.per.ip
 	perIP           map[string]int
@@ -63,6 +64,7 @@ func (s *server) configure(v *config.Values) {
 		requestMaxBytes: v.Int("socket.request.max.bytes"),
 		queuedMaxBytes:  v.Int64("queued.max.request.bytes"),
 		idle:            v.Millis("connections.max.idle.ms"),
+		frameGrace:      frameGrace,
 		maxConns:        v.Int("max.connections"),
 		maxPerIP:        v.Int("max.connections.per.ip"),
 		perIP:           perIPOverrides(v.String("max.connections.per.ip.overrides")),
