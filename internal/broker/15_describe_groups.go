@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 
+	"gregor/internal/controller"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -15,7 +17,7 @@ func (b *Broker) describeGroups(_ context.Context, r *Request) {
 	b.groups.DescribeGroups(r.groupCaller(), req, func(resp *kmsg.DescribeGroupsResponse) {
 		for i := range resp.Groups {
 			if text := resp.Groups[i].ErrorMessage; text != nil {
-				resp.Groups[i].ErrorMessage = ptr(clip(*text)) // it quotes the group's id
+				resp.Groups[i].ErrorMessage = ptr(controller.ClipText(*text)) // it quotes the group's id
 			}
 			resp.Groups[i].AuthorizedOperations = notAsked
 			if req.IncludeAuthorizedOperations && resp.Groups[i].ErrorCode == 0 {

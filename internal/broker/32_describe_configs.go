@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"gregor/internal/config"
+	"gregor/internal/controller"
 	"gregor/internal/metadata"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -165,24 +165,7 @@ func messageOf(err error) string {
 	if errors.As(err, &k) && err == error(k) {
 		return k.Description
 	}
-	return clip(err.Error())
-}
-
-// maxText is how many bytes a text of the protocol may have: old versions give its length in an int16, and clients refuse
-// longer ones of new versions. A text that quotes what a request said is easily longer.
-const maxText = 1<<15 - 1
-
-// clip cuts a text that a reply could not hold, between two characters.
-func clip(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	const end = "..."
-	n := maxText - len(end)
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + end
+	return controller.ClipText(err.Error())
 }
 
 func ptr[T any](v T) *T { return &v }

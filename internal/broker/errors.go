@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"gregor/internal/controller"
 	"gregor/internal/log"
 	"gregor/internal/record"
 	"gregor/internal/replica"
@@ -76,7 +77,7 @@ func errorOf(err error) (code int16, message *string) {
 		return 0, nil
 	}
 	if k := (*kerr.Error)(nil); errors.As(err, &k) {
-		if text := clip(err.Error()); text != k.Error() {
+		if text := controller.ClipText(err.Error()); text != k.Error() {
 			return k.Code, &text
 		}
 		return k.Code, nil
@@ -84,7 +85,7 @@ func errorOf(err error) (code int16, message *string) {
 	for i := range kafkaErrors {
 		if e := &kafkaErrors[i]; errors.Is(err, e.err) {
 			if e.tell {
-				text := clip(err.Error())
+				text := controller.ClipText(err.Error())
 				return e.kafka.Code, &text
 			}
 			return e.kafka.Code, nil

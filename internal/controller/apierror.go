@@ -31,7 +31,7 @@ func (e *apiError) put(code *int16, message **string) {
 	}
 	*code = e.code.Code
 	if message != nil && e.text != "" {
-		text := clip(e.text)
+		text := ClipText(e.text)
 		*message = &text
 	}
 }
@@ -40,8 +40,8 @@ func (e *apiError) put(code *int16, message **string) {
 // longer ones of new versions. A text that quotes what a request said is easily longer.
 const maxText = 1<<15 - 1
 
-// clip cuts a text that a reply could not hold, between two characters.
-func clip(text string) string {
+// ClipText cuts a text that a reply could not hold, between two characters.
+func ClipText(text string) string {
 	if len(text) <= maxText {
 		return text
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"gregor/internal/log/vfs"
 )
 
 // Close ends the work in the background, closes all logs, writes checkpoints and markers, and unlocks the directories.
@@ -46,7 +48,7 @@ func (d *Dirs) closeDir(dir *logDir) error {
 		return nil
 	}
 	marker := cleanShutdown{Version: 0, BrokerEpoch: d.brokerEpoch.Load()}
-	if err := writeFile(d.fs, filepath.Join(dir.path, cleanShutdownFile), marker.encode(), true); err != nil {
+	if err := vfs.WriteFile(d.fs, filepath.Join(dir.path, cleanShutdownFile), marker.encode(), true); err != nil {
 		return err
 	}
 	return d.fs.SyncDir(dir.path)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+
+	"gregor/internal/log/vfs"
 )
 
 // Checkpoint writes the checkpoint files now.
@@ -59,7 +61,7 @@ func (d *Dirs) writeCheckpoint(dir *logDir, name string, value func(*Log) (int64
 	if old, ok := dir.written[name]; ok && maps.Equal(old, c) {
 		return nil
 	}
-	err := writeAtomic(d.fs, filepath.Join(dir.path, name), c.encode())
+	err := vfs.ReplaceFile(d.fs, filepath.Join(dir.path, name), c.encode(), true)
 	switch {
 	case err == nil:
 		dir.written[name] = c

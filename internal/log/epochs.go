@@ -46,7 +46,7 @@ func (c *epochs) store(list []epochEntry) error {
 	if !c.behind && slices.Equal(list, c.entries()) {
 		return nil
 	}
-	if err := writeAtomic(c.fs, c.path, encodeEpochCheckpoint(list)); err != nil {
+	if err := vfs.ReplaceFile(c.fs, c.path, encodeEpochCheckpoint(list), true); err != nil {
 		return err
 	}
 	c.behind = false

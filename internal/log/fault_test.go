@@ -64,7 +64,7 @@ func TestDiskFailure(t *testing.T) {
 			l := f.open()
 			f.append(l, batch("a"))
 			fault.Hook = func(o vfs.Op, name string) error {
-				if o == op && !strings.HasSuffix(name, tmpSuffix) {
+				if o == op && !strings.HasSuffix(name, vfs.TmpSuffix) {
 					return syscall.EIO
 				}
 				return nil

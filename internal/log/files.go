@@ -34,35 +34,6 @@ func readFile(fsys vfs.FS, path string) ([]byte, error) {
 	return b[:n], err
 }
 
-// writeAtomic replaces a file so that a crash leaves the old content or the new: a temporary file, synced, renamed, and
-// the directory synced.
-func writeAtomic(fsys vfs.FS, path string, b []byte) error {
-	tmp := path + tmpSuffix
-	if err := writeFile(fsys, tmp, b, true); err != nil {
-		return err
-	}
-	if err := fsys.Rename(tmp, path); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(path))
-}
-
-// writeFile writes a whole file.
-func writeFile(fsys vfs.FS, path string, b []byte, sync bool) error {
-	f, err := fsys.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
 // updateFile opens a file for writing, lets do change it, and closes it.
 func updateFile(fsys vfs.FS, path string, do func(vfs.File) error) error {
 	f, err := fsys.OpenWrite(path)

@@ -35,7 +35,7 @@ func Format(fsys vfs.FS, dir, clusterID string, nodeID int32) error {
 	}
 	m := MetaProperties{Version: 1, ClusterID: clusterID, NodeID: nodeID}
 	newID(&m.DirectoryID)
-	return writeAtomic(fsys, MetaPropertiesPath(dir), m.encode(time.Now()))
+	return vfs.ReplaceFile(fsys, MetaPropertiesPath(dir), m.encode(time.Now()), true)
 }
 
 // Map is the content by key.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"gregor/internal/log/vfs"
 )
 
 // seedFiles adds the files that Apache Kafka wrote, and broken ones.
@@ -181,7 +183,7 @@ func FuzzSegment(f *testing.F) {
 		if err := fx.fs.MkdirAll("/data/t-0"); err != nil {
 			t.Fatal(err)
 		}
-		if err := writeFile(fx.fs, "/data/t-0/00000000000000000000.log", b, true); err != nil {
+		if err := vfs.WriteFile(fx.fs, "/data/t-0/00000000000000000000.log", b, true); err != nil {
 			t.Fatal(err)
 		}
 		l, err := Open(fx.opts)

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gregor/internal/log/vfs"
 )
 
 // load reads the directory and recovers what a crash left.
@@ -44,7 +46,7 @@ func (l *Log) loadTopicID() error {
 		if l.id == zero {
 			return nil
 		}
-		return writeAtomic(l.fs, path, encodePartitionMetadata(l.id))
+		return vfs.ReplaceFile(l.fs, path, encodePartitionMetadata(l.id), true)
 	case err != nil:
 		return err
 	}
@@ -73,7 +75,7 @@ func (l *Log) finishSwap() error {
 		switch {
 		case e.IsDir():
 		case strings.HasSuffix(name, ".checkpoint"+deletedSuffix): // a snapshot of the metadata log; its journal removes it
-		case strings.HasSuffix(name, deletedSuffix), strings.HasSuffix(name, tmpSuffix):
+		case strings.HasSuffix(name, deletedSuffix), strings.HasSuffix(name, vfs.TmpSuffix):
 			err = remove(name)
 		case strings.HasSuffix(name, cleanedSuffix):
 			if base, _, ok := parseSegmentName(name); ok && (minCleaned < 0 || base < minCleaned) {

@@ -20,7 +20,6 @@ const (
 	deletedSuffix = ".deleted" // will be removed after file.delete.delay.ms
 	cleanedSuffix = ".cleaned" // being written by the cleaner
 	swapSuffix    = ".swap"    // written by the cleaner, about to replace segments
-	tmpSuffix     = ".tmp"
 
 	deleteDirSuffix = "-delete"
 	strayDirSuffix  = "-stray"

@@ -221,13 +221,13 @@ func (d *Dirs) prepareDir(dir *logDir, m *MetaProperties) (marker cleanShutdown,
 	}
 	dir.id = want.DirectoryID
 	if m == nil || *m != want {
-		if err := writeAtomic(d.fs, filepath.Join(dir.path, metaPropertiesFile), want.encode(d.o.Clock())); err != nil {
+		if err := vfs.ReplaceFile(d.fs, filepath.Join(dir.path, metaPropertiesFile), want.encode(d.o.Clock()), true); err != nil {
 			return marker, false, err
 		}
 	}
 	cleaner := filepath.Join(dir.path, cleanerCheckpointFile)
 	if !exists(d.fs, cleaner) {
-		if err := writeFile(d.fs, cleaner, nil, false); err != nil {
+		if err := vfs.WriteFile(d.fs, cleaner, nil, false); err != nil {
 			return marker, false, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 
+	"gregor/internal/log/vfs"
 	"gregor/internal/record"
 )
 
@@ -91,7 +92,7 @@ func TestProducersSurvive(t *testing.T) {
 				}
 			}
 			if c.damage {
-				if err := writeFile(f.fs, "/data/t-0/00000000000000000005.snapshot", []byte("nonsense and more"), true); err != nil {
+				if err := vfs.WriteFile(f.fs, "/data/t-0/00000000000000000005.snapshot", []byte("nonsense and more"), true); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"gregor/internal/log/vfs"
 	"gregor/internal/record"
 )
 
@@ -288,7 +289,7 @@ func (r *recovery) save(size int64) error {
 		for _, t := range r.txns {
 			b = t.AppendTo(b)
 		}
-		if err := writeFile(l.fs, path, b, false); err != nil {
+		if err := vfs.WriteFile(l.fs, path, b, false); err != nil {
 			return err
 		}
 	}

@@ -117,7 +117,7 @@ func TestIndexesAreRebuilt(t *testing.T) {
 				if damage == "missing" {
 					err = f.fs.Remove(path)
 				} else {
-					err = writeFile(f.fs, path, bad, true)
+					err = vfs.WriteFile(f.fs, path, bad, true)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -145,7 +145,7 @@ func TestOrphansAndLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"00000000000000000007.index", "00000000000000000000.log.deleted", "00000000000000000001.log.cleaned", "leader-epoch-checkpoint.tmp", "00000000000000000001.snapshot"} {
-		if err := writeFile(f.fs, "/data/t-0/"+name, nil, true); err != nil {
+		if err := vfs.WriteFile(f.fs, "/data/t-0/"+name, nil, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -179,7 +179,7 @@ func TestInterruptedCompaction(t *testing.T) {
 	kept := batch("3")
 	kept.SetBaseOffset(3)
 	kept.SetLeaderEpoch(0)
-	if err := writeFile(f.fs, "/data/t-0/00000000000000000000.log.swap", kept, true); err != nil {
+	if err := vfs.WriteFile(f.fs, "/data/t-0/00000000000000000000.log.swap", kept, true); err != nil {
 		t.Fatal(err)
 	}
 	f.opts.CleanShutdown = true
@@ -232,7 +232,7 @@ func TestOldFormatIsNotATornTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := segmentPath(f.opts.Dir, 0, logSuffix)
-			if err := writeFile(f.fs, path, c.content, true); err != nil {
+			if err := vfs.WriteFile(f.fs, path, c.content, true); err != nil {
 				t.Fatal(err)
 			}
 			l, err := Open(f.opts)

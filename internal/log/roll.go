@@ -3,6 +3,8 @@ package log
 import (
 	"fmt"
 	"math/rand/v2"
+
+	"gregor/internal/log/vfs"
 )
 
 // segmentFor gives the segment for an append, a new one if the active is full. mu is held.
@@ -111,7 +113,7 @@ func (l *Log) takeSnapshot(offset int64) error {
 		return nil
 	}
 	path := segmentPath(l.dir, offset, snapshotSuffix)
-	if err := writeFile(l.fs, path, encodeSnapshot(l.producers.snapshot()), false); err != nil {
+	if err := vfs.WriteFile(l.fs, path, encodeSnapshot(l.producers.snapshot()), false); err != nil {
 		removeFile(l.fs, path)
 		return err
 	}

@@ -45,7 +45,7 @@ func FuzzOpen(f *testing.F) {
 			files[checkpoint{end: next, epoch: 1}.name()] = snapshot
 		}
 		for name, content := range files {
-			if err := replaceFile(disk, "/data/"+TopicDir+"/"+name, content, true); err != nil {
+			if err := vfs.ReplaceFile(disk, "/data/"+TopicDir+"/"+name, content, true); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -233,7 +233,7 @@ func (l *metaLog) writeEpochs() error {
 	for _, e := range l.epochs {
 		fmt.Fprintf(&b, "%d %d\n", e.epoch, e.offset)
 	}
-	return replaceFile(l.fs, filepath.Join(l.dir, "leader-epoch-checkpoint"), []byte(b.String()), false)
+	return vfs.ReplaceFile(l.fs, filepath.Join(l.dir, "leader-epoch-checkpoint"), []byte(b.String()), false)
 }
 
 // compact makes a snapshot the start of the table. Files are removed by clean.

@@ -58,7 +58,7 @@ func (s quorumState) write(fsys vfs.FS, dir string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(fsys, filepath.Join(dir, quorumStateFile), text, true)
+	return vfs.ReplaceFile(fsys, filepath.Join(dir, quorumStateFile), text, true)
 }
 
 func readFile(fsys vfs.FS, path string) ([]byte, error) {
@@ -76,31 +76,4 @@ func readFile(fsys vfs.FS, path string) ([]byte, error) {
 		return nil, err
 	}
 	return b, nil
-}
-
-// replaceFile changes a small file so that the end of this process leaves the old or the new content; with sync that is
-// so for the end of the machine too, and the new content is durable when replaceFile returns.
-func replaceFile(fsys vfs.FS, path string, content []byte, sync bool) error {
-	tmp := path + ".tmp"
-	f, err := fsys.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if err := fsys.Rename(tmp, path); err != nil {
-		return err
-	}
-	if !sync {
-		return nil
-	}
-	return fsys.SyncDir(filepath.Dir(path))
 }

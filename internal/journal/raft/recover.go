@@ -119,7 +119,7 @@ func (l *metaLog) restart() error {
 		return err
 	}
 	l.segments = []*segment{seg}
-	return replaceFile(l.fs, filepath.Join(l.dir, "partition.metadata"), []byte("version: 0\ntopic_id: "+metadata.MetadataTopicID.String()), true)
+	return vfs.ReplaceFile(l.fs, filepath.Join(l.dir, "partition.metadata"), []byte("version: 0\ntopic_id: "+metadata.MetadataTopicID.String()), true)
 }
 
 // scan reads a segment, enters the batches that the newest snapshot does not hold, and returns where it ends.
