@@ -77,10 +77,9 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 		s.mu.Unlock()
 		return Slice{}, err
 	}
-	// First the size, then the end: an append publishes them in this order, so all that lies below this size lies below
-	// this end. The other way round, batches above the limit could slip in.
+	// The size may run ahead of the end for a moment, since an append publishes it first: what lies below it need not lie
+	// below the limit, even if the limit is the end.
 	size := s.size.Load()
-	below = below || limit >= l.end.Load()
 	from := s.idx.lookup(offset - s.base)
 	f, err := s.acquireLocked()
 	s.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gregor/internal/log/vfs"
+	"gregor/internal/record"
 )
 
 // socketPair is the two ends of a TCP connection.
@@ -188,6 +189,29 @@ func (f *countedFile) Close() error {
 
 // TestConcurrentReaders reads up to the end while another goroutine appends and rolls. Every read is whole, in order,
 // and below the limit it asked for.
+// An append publishes the size of the segment before the end of the log. A read in between keeps to its limit.
+func TestReadDuringPublication(t *testing.T) {
+	f := newFixture(t)
+	l := f.open()
+	defer l.Close()
+	f.append(l, batch("a"))
+	f.append(l, batch("b"))
+	l.end.Store(1)
+	s, err := l.Read(0, 1, 1<<20, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	buf, err := s.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, rest, err := record.Next(buf); err != nil || b.NextOffset() != 1 || len(rest) > 0 {
+		t.Errorf("%d bytes lie behind the limit, %v", len(rest), err)
+	}
+	l.end.Store(2)
+}
+
 func TestConcurrentReaders(t *testing.T) {
 	f := newFixture(t)
 	f.opts.Config.SegmentBytes = 5000
