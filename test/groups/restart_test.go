@@ -13,7 +13,7 @@ import (
 // rebalance, and finds what it committed.
 func TestGroupOutlivesTheBroker(t *testing.T) {
 	b := server.Start(t, server.Options{Extra: []string{"offsets.topic.num.partitions=5"}})
-	s := &script{open: func() *conn { return dial(t, b.Addr) }, group: "survivors", topic: "group-scenes", calls: map[string]*conn{}}
+	s := &script{open: func() *conn { return dial(t, b.Addr, quick) }, group: "survivors", topic: "group-scenes", calls: map[string]*conn{}}
 	s.uuids = map[string]string{}
 	s.hide = noHiding
 	s.topicID = prepare(t, s)

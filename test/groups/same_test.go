@@ -48,10 +48,12 @@ func TestSameAnswersAsKafka(t *testing.T) {
 	run := fmt.Sprint(time.Now().UnixNano())
 	for _, sc := range append(scenes(), slowScenes()...) {
 		t.Run(sc.name, func(t *testing.T) {
-			theirs := perform(t, reference, sc, run+"k")
-			keep(t, sc.name, "kafka", theirs)
-			mine := perform(t, ours, sc, run+"o")
-			keep(t, sc.name, "gregor", mine)
+			theirs, mine := performBoth(t, reference, ours, sc, run, quick)
+			if theirs != mine {
+				// A real difference comes again. One that a stalled machine made, whose late reply was taken for none,
+				// does not come with ten times the time.
+				theirs, mine = performBoth(t, reference, ours, sc, run+"again", slow)
+			}
 			compare(t, theirs, mine)
 		})
 	}
@@ -62,18 +64,27 @@ func TestScenesPlay(t *testing.T) {
 	addr := server.Start(t, server.Options{Ours: true}).Addr
 	for _, sc := range scenes() {
 		t.Run(sc.name, func(t *testing.T) {
-			if text := perform(t, addr, sc, "1"); strings.Contains(text, `"ErrorCode":-1,`) {
+			if text := perform(t, addr, sc, "1", quick); strings.Contains(text, `"ErrorCode":-1,`) {
 				t.Errorf("UNKNOWN_SERVER_ERROR in\n%s", text)
 			}
 		})
 	}
 }
 
-func perform(t *testing.T, addr string, sc scene, run string) string {
+func performBoth(t *testing.T, reference, ours string, sc scene, run string, quick time.Duration) (theirs, mine string) {
+	t.Helper()
+	theirs = perform(t, reference, sc, run+"k", quick)
+	keep(t, sc.name, "kafka", theirs)
+	mine = perform(t, ours, sc, run+"o", quick)
+	keep(t, sc.name, "gregor", mine)
+	return theirs, mine
+}
+
+func perform(t *testing.T, addr string, sc scene, run string, quick time.Duration) string {
 	t.Helper()
 	host, port, _ := strings.Cut(addr, ":")
 	s := &script{
-		open:  func() *conn { return dial(t, addr) },
+		open:  func() *conn { return dial(t, addr, quick) },
 		group: "g" + run + strings.ReplaceAll(sc.name, " ", "-"),
 		topic: "group-scenes",
 		calls: map[string]*conn{},

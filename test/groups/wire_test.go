@@ -15,10 +15,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// patience is how long a reply may take, quick how long one is waited for that should not come yet.
+// patience is how long a reply may take. quick is how long one is waited for that should not come yet; slow is the same on
+// a machine that had no time for the broker: whoever judges by quick alone takes a late reply for none.
 const (
 	patience = 20 * time.Second
 	quick    = 150 * time.Millisecond
+	slow     = 10 * quick
 )
 
 // conn is one connection, which sends requests in the version asked for, without the help that a client library gives.
@@ -27,16 +29,17 @@ type conn struct {
 	net    net.Conn
 	format *kmsg.RequestFormatter
 	id     int32
+	quick  time.Duration
 }
 
-func dial(t testing.TB, addr string) *conn {
+func dial(t testing.TB, addr string, quick time.Duration) *conn {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return &conn{t: t, net: c, format: kmsg.NewRequestFormatter(kmsg.FormatterClientID("c"))}
+	return &conn{t: t, net: c, format: kmsg.NewRequestFormatter(kmsg.FormatterClientID("c")), quick: quick}
 }
 
 // call is a request whose reply is awaited.
@@ -59,7 +62,7 @@ func (c *conn) send(version int16, req kmsg.Request) call {
 
 // waits tells whether there is no reply yet.
 func (p call) waits() bool {
-	_ = p.c.net.SetReadDeadline(time.Now().Add(quick))
+	_ = p.c.net.SetReadDeadline(time.Now().Add(p.c.quick))
 	var size [4]byte
 	n, err := io.ReadFull(p.c.net, size[:])
 	if err == nil || n > 0 {
