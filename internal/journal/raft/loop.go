@@ -15,31 +15,65 @@ import (
 
 // run is the goroutine that owns the Raft machine and the files.
 func (e *Engine) run() {
-	defer close(e.done)
-	defer e.log.close()
-	err := e.load()
-	for err == nil {
+	for ok := e.begin(); ok; ok = e.turn() {
 		<-e.wake
-		e.mu.Lock()
-		queue, closed := e.queue, e.closed
-		e.queue = nil
-		e.mu.Unlock()
-		if closed {
-			return
+	}
+}
+
+// Step does what waits, if anything does, and reports whether it did. It is for an engine that is Stepped.
+func (e *Engine) Step() bool {
+	select {
+	case <-e.wake:
+		if !e.ended {
+			e.turn()
 		}
-		for _, f := range queue {
-			if err = f(); err != nil {
-				break
-			}
-		}
-		for err == nil && e.node.HasReady() {
-			err = e.step()
+		return true
+	default:
+		return false
+	}
+}
+
+// begin comes before the first turn. Like turn it reports whether there is a next one.
+func (e *Engine) begin() bool {
+	if err := e.load(); err != nil {
+		return e.end(err)
+	}
+	return true
+}
+
+// turn does everything that was asked for, and what Raft makes of it.
+func (e *Engine) turn() bool {
+	e.mu.Lock()
+	queue, closed := e.queue, e.closed
+	e.queue = nil
+	e.mu.Unlock()
+	if closed {
+		return e.end(nil)
+	}
+	for _, f := range queue {
+		if err := f(); err != nil {
+			return e.end(err)
 		}
 	}
-	e.mu.Lock()
-	e.failed, e.leads = fmt.Errorf("%w: %w", journal.ErrClosed, err), false
-	e.mu.Unlock()
-	e.handler.Fail(err)
+	for e.node.HasReady() {
+		if err := e.step(); err != nil {
+			return e.end(err)
+		}
+	}
+	return true
+}
+
+func (e *Engine) end(err error) bool {
+	if err != nil {
+		e.mu.Lock()
+		e.failed, e.leads = fmt.Errorf("%w: %w", journal.ErrClosed, err), false
+		e.mu.Unlock()
+		e.handler.Fail(err)
+	}
+	e.ended = true
+	e.log.close()
+	close(e.done)
+	return false
 }
 
 // load hands the newest snapshot over.

@@ -34,6 +34,9 @@ type Options struct {
 	FS             vfs.FS
 	Logger         *slog.Logger
 	Now            func() time.Time
+
+	// Stepped says that there is no goroutine: somebody calls Step after every call of another method. The simulation does.
+	Stepped bool
 }
 
 func (o *Options) setDefaults() {
@@ -82,6 +85,7 @@ type Engine struct {
 	isMe    bool   // Raft says that this node leads
 	told    bool   // the handler was told that it leads
 	applied uint64 // Raft index of the last batch that was handed over
+	ended   bool
 }
 
 var _ journal.Journal = (*Engine)(nil)
@@ -131,13 +135,18 @@ func (e *Engine) openRaft() (err error) {
 // Start implements journal.Journal.
 func (e *Engine) Start(h journal.Handler) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.closed || e.done != nil {
+		e.mu.Unlock()
 		return journal.ErrClosed
 	}
 	e.handler = h
 	e.done = make(chan struct{})
-	go e.run()
+	e.mu.Unlock()
+	if e.o.Stepped {
+		e.begin()
+	} else {
+		go e.run()
+	}
 	return nil
 }
 
@@ -242,6 +251,9 @@ func (e *Engine) Close() error {
 		e.log.close()
 		return nil
 	}
+	if e.o.Stepped {
+		e.Step()
+	}
 	<-done
 	return nil
 }
@@ -262,6 +274,9 @@ func (e *Engine) do(ctx context.Context, f func() error) error {
 	ran := make(chan error, 1)
 	if !e.enqueue(func() error { err := f(); ran <- err; return err }) {
 		return journal.ErrClosed
+	}
+	if e.o.Stepped {
+		e.Step()
 	}
 	select {
 	case err := <-ran:
