@@ -23,7 +23,8 @@ type Caller struct {
 	Listener   string
 }
 
-// Options is what a Controller is put together from. All fields but Bootstrap, Logger, Now and OnFail are required.
+// Options is what a Controller is put together from. All fields but Bootstrap, Logger, Now, OnFail and OnActive
+// are required.
 type Options struct {
 	NodeID    int32
 	ClusterID string
@@ -35,6 +36,10 @@ type Options struct {
 	Now       func() time.Time
 	// OnFail is told once when the metadata log cannot go on, because of the disk or of damage.
 	OnFail func(error)
+	// OnActive is told each time this node has become the active controller, with what is committed then. A new active
+	// controller knows of nobody when he was last heard of, so the shell looks who is still there, and tells by Lost. It
+	// must not block.
+	OnActive func(*metadata.Image)
 }
 
 // Controller follows the metadata log and, while its journal leads, decides what is written to it.
@@ -73,7 +78,7 @@ type waiting struct {
 	reply kmsg.Response
 }
 
-// Open starts the journal and has it campaign. The controller is not active until its journal leads: see WaitActive.
+// Open starts the journal, and has it campaign if this node is the only voter. The controller is not active until its journal leads: see WaitActive.
 func Open(ctx context.Context, o Options) (*Controller, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -101,7 +106,9 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	}
 	go c.loader.run()
 	go c.run()
-	o.Journal.Campaign()
+	if v := o.Journal.Status().Voters; len(v) == 1 && v[0] == o.NodeID {
+		o.Journal.Campaign() // nobody else will; among several voters the journal's own timeouts say who does
+	}
 	return c, nil
 }
 
@@ -134,6 +141,20 @@ func (c *Controller) Do(_ context.Context, from Caller, req kmsg.Request, done f
 		done(notController(req))
 	}
 }
+
+// Lost tells that the process of a broker has ended: nobody listens where it did. It is fenced now, not when its session
+// ends, unless it has registered again since: epoch is the one that the lost process had. While this node is not the
+// active controller nothing happens.
+func (c *Controller) Lost(broker int32, epoch int64) {
+	c.enqueue(event{do: func() {
+		if c.machine != nil {
+			c.decide(event{}, c.machine.lost(c.env(), broker, epoch))
+		}
+	}})
+}
+
+// Active reports whether this node is the active controller. It may have been deposed already without knowing.
+func (c *Controller) Active() bool { return c.leader.Load() == c.o.NodeID }
 
 // Image is the newest image that all publishers have been told of.
 func (c *Controller) Image() *metadata.Image { return c.loader.image.Load() }

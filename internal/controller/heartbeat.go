@@ -71,6 +71,16 @@ func (m *machine) brokerHeartbeat(e env, req *kmsg.BrokerHeartbeatRequest) decis
 	return decision{records: records, apart: true, reply: resp}
 }
 
+// lost decides that the process of a broker has ended, if it is still the one that is registered.
+func (m *machine) lost(e env, id int32, epoch int64) decision {
+	b := m.hard.image.Broker(id)
+	if b == nil || b.Epoch != epoch || b.Fenced {
+		return decision{}
+	}
+	delete(m.soft.sessions, id)
+	return decision{records: m.fence(e, b), apart: true}
+}
+
 // nextState decides what a broker becomes.
 func (m *machine) nextState(b *metadata.Broker, now brokerState, req *kmsg.BrokerHeartbeatRequest) brokerState {
 	switch now {

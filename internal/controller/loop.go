@@ -170,13 +170,18 @@ func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image) 
 	}
 }
 
+// nowActive comes when the first records are committed, or when that is not to be.
 func (c *Controller) nowActive() {
+	if c.machine == nil {
+		return
+	}
 	select {
 	case <-c.active:
 	default:
-		if c.machine != nil {
-			close(c.active)
-		}
+		close(c.active)
+	}
+	if c.o.OnActive != nil {
+		c.o.OnActive(c.Image())
 	}
 }
 

@@ -110,7 +110,7 @@ func (j *memJournal) Save(_ context.Context, s journal.Snapshot) error {
 	return nil
 }
 
-func (j *memJournal) Status() journal.Status { return journal.Status{} }
+func (j *memJournal) Status() journal.Status { return journal.Status{Voters: []int32{1}} }
 func (j *memJournal) Close() error           { return nil }
 
 // shell is a controller on a memJournal in a synctest bubble.
