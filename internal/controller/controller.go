@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,10 @@ type Options struct {
 	Bootstrap []metadata.Versioned
 	Logger    *slog.Logger
 	Now       func() time.Time
+	// Random gives a number in [0, n); nil is rand.IntN.
+	Random func(n int) int
+	// Stepped says that there are no goroutines: somebody calls Step, StepLoader and Tick. The simulation does.
+	Stepped bool
 	// OnFail is told once when the metadata log cannot go on, because of the disk or of damage.
 	OnFail func(error)
 	// OnActive is told each time this node has become the active controller, with what is committed then. A new active
@@ -58,6 +63,8 @@ type Controller struct {
 
 	// What follows belongs to the goroutine.
 	machine *machine // nil while this node does not lead
+	ticking bool     // there was a machine after the last turn
+	stopped bool
 	epoch   int32
 	waiting []waiting // replies, in the order of their offsets
 	known   int64     // last offset that the publishers were told of
@@ -86,12 +93,16 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Random == nil {
+		o.Random = rand.IntN
+	}
 	if o.Bootstrap == nil {
 		o.Bootstrap = BootstrapRecords()
 	}
 	c := &Controller{o: o, wake: make(chan struct{}, 1), done: make(chan struct{}), active: make(chan struct{}), known: -1}
 	c.leader.Store(-1)
 	c.loader = newLoader(o.ClusterID, o.Logger)
+	c.loader.stepped = o.Stepped
 	c.loader.onImage = func(image *metadata.Image) { c.enqueue(event{do: func() { c.settle(image.Offset()) }}) }
 	c.loader.onLead = func(epoch int32, next int64, image *metadata.Image) {
 		c.enqueue(event{do: func() { c.lead(epoch, next, image) }})
@@ -99,13 +110,15 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	c.loader.onFollow = func(epoch, leader int32) { c.enqueue(event{do: func() { c.follow(leader) }}) }
 	c.loader.onFail = c.fail
 	saving, cancel := context.WithCancel(context.Background())
-	c.loader.saver = saver{journal: o.Journal, config: o.Config, log: o.Logger, now: o.Now, ctx: saving, cancel: cancel}
+	c.loader.saver = saver{journal: o.Journal, config: o.Config, log: o.Logger, now: o.Now, stepped: o.Stepped, ctx: saving, cancel: cancel}
 	if err := o.Journal.Start(c.loader); err != nil {
 		cancel()
 		return nil, err
 	}
-	go c.loader.run()
-	go c.run()
+	if !o.Stepped {
+		go c.loader.run()
+		go c.run()
+	}
 	if v := o.Journal.Status().Voters; len(v) == 1 && v[0] == o.NodeID {
 		o.Journal.Campaign() // nobody else will; among several voters the journal's own timeouts say who does
 	}
@@ -178,6 +191,9 @@ func (c *Controller) Close() error {
 	c.closed = true
 	c.mu.Unlock()
 	c.signal()
+	if c.o.Stepped {
+		c.Step()
+	}
 	<-c.done
 	err := c.o.Journal.Close()
 	c.loader.close()

@@ -22,6 +22,7 @@ type loader struct {
 	onFollow  func(epoch, leader int32)
 	onFail    func(error)
 	saver     saver
+	stepped   bool // there is no goroutine: see Controller.StepLoader
 
 	mu     sync.Mutex // guards queue and closed
 	queue  []any      // []journal.Batch, *metadata.Image, func()
@@ -33,7 +34,8 @@ type loader struct {
 	publishers []metadata.Publisher           // belongs to the goroutine
 	delta      *metadata.Delta                // under construction, over image; nil when nothing waits
 	inTxn      bool                           // between BeginTransaction and EndTransaction: nothing is published (KIP-868)
-	last       journal.Batch                  // newest batch in delta, without its values
+	ended      bool
+	last       journal.Batch // newest batch in delta, without its values
 }
 
 func newLoader(clusterID string, log *slog.Logger) *loader {
@@ -100,6 +102,9 @@ func (l *loader) enqueue(item any) {
 func (l *loader) do(ctx context.Context, f func() error) error {
 	answer := make(chan error, 1)
 	l.enqueue(func() error { answer <- f(); return nil })
+	if l.stepped {
+		l.step()
+	}
 	select {
 	case err := <-answer:
 		return err
@@ -118,25 +123,37 @@ func (l *loader) close() {
 	case l.wake <- struct{}{}:
 	default:
 	}
+	if l.stepped {
+		l.step()
+	}
 	<-l.done
 }
 
 func (l *loader) run() {
-	defer close(l.done)
-	defer l.saver.wait()
 	for range l.wake {
-		l.mu.Lock()
-		queue, closed := l.queue, l.closed
-		l.queue = nil
-		l.mu.Unlock()
-		if closed {
-			return
-		}
-		if err := l.work(queue); err != nil {
-			l.onFail(err)
+		if !l.turn() {
 			return
 		}
 	}
+}
+
+// turn does everything that waits, and reports whether there is a next turn.
+func (l *loader) turn() bool {
+	l.mu.Lock()
+	queue, closed := l.queue, l.closed
+	l.queue = nil
+	l.mu.Unlock()
+	if !closed {
+		err := l.work(queue)
+		if err == nil {
+			return true
+		}
+		l.onFail(err)
+	}
+	l.ended = true
+	l.saver.wait()
+	close(l.done)
+	return false
 }
 
 func (l *loader) work(queue []any) error {

@@ -3,7 +3,6 @@ package controller
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"gregor/internal/journal"
@@ -15,33 +14,41 @@ import (
 
 // run is the goroutine that owns the machine.
 func (c *Controller) run() {
-	defer close(c.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	ticking := false
-	for {
+	for ok := true; ok; {
+		var next time.Duration
 		select {
 		case <-c.wake:
+			next, ok = c.turn()
 		case <-timer.C:
-			timer.Reset(c.tick())
-			continue
+			next = c.tick()
 		}
-		c.mu.Lock()
-		queue, closed := c.queue, c.closed
-		c.queue = nil
-		c.mu.Unlock()
-		for _, e := range queue {
-			c.handle(e, closed)
+		if next > 0 {
+			timer.Reset(next)
 		}
-		if closed {
-			c.drop()
-			return
-		}
-		if !ticking && c.machine != nil {
-			timer.Reset(c.tick())
-		}
-		ticking = c.machine != nil
 	}
+}
+
+// turn does everything that waits. next is in how long to tick, if that is new; it reports whether there is a next turn.
+func (c *Controller) turn() (next time.Duration, ok bool) {
+	c.mu.Lock()
+	queue, closed := c.queue, c.closed
+	c.queue = nil
+	c.mu.Unlock()
+	for _, e := range queue {
+		c.handle(e, closed)
+	}
+	if closed {
+		c.drop()
+		close(c.done)
+		return 0, false
+	}
+	if !c.ticking && c.machine != nil {
+		next = c.tick()
+	}
+	c.ticking = c.machine != nil
+	return next, true
 }
 
 func (c *Controller) handle(e event, closed bool) {
@@ -56,7 +63,7 @@ func (c *Controller) handle(e event, closed bool) {
 }
 
 func (c *Controller) env() env {
-	return env{nowMs: c.o.Now().UnixMilli(), config: c.o.Config.Load(), newUUID: metadata.NewUUID, random: rand.IntN}
+	return env{nowMs: c.o.Now().UnixMilli(), config: c.o.Config.Load(), newUUID: metadata.NewUUID, random: c.o.Random}
 }
 
 // tick lets the machine see the time, and returns when it wants to see it again.

@@ -20,6 +20,7 @@ type saver struct {
 	config  *config.Live
 	log     *slog.Logger
 	now     func() time.Time
+	stepped bool // write before maybeSave returns
 
 	bytes  int64 // committed since the last snapshot began
 	lastMs int64
@@ -44,10 +45,15 @@ func (s *saver) maybeSave(image *metadata.Image, timestampMs int64) {
 		return
 	}
 	s.bytes, s.lastMs = 0, nowMs
-	s.writes.Go(func() {
+	write := func() {
 		defer s.busy.Store(false)
 		s.save(image, timestampMs)
-	})
+	}
+	if s.stepped {
+		write()
+	} else {
+		s.writes.Go(write)
+	}
 }
 
 func (s *saver) save(image *metadata.Image, timestampMs int64) {
