@@ -21,6 +21,15 @@ type background struct {
 	removes []removal // not sorted
 	flushes map[*logDir]*flushQueue
 	wake    chan struct{} // for the remover
+
+	periodic []*periodic // when stepped
+}
+
+// periodic is work that is done again and again by [Dirs.Step].
+type periodic struct {
+	interval time.Duration
+	due      time.Time
+	do       func()
 }
 
 // flushQueue is the logs of one directory that should be flushed soon, up to an offset.
@@ -47,9 +56,15 @@ func (b *background) start(d *Dirs) {
 // begin starts the periodic work, once the logs are loaded.
 func (b *background) begin() {
 	o := &b.d.o
-	b.run(b.remove)
+	if !o.Stepped {
+		b.run(b.remove)
+	}
 	for _, dir := range b.d.dirs {
-		b.run(func() { b.flusher(dir) })
+		if o.Stepped {
+			b.every(o.FlushCheckInterval, func() { b.flushDue(dir) })
+		} else {
+			b.run(func() { b.flusher(dir) })
+		}
 	}
 	b.every(o.HighWatermarkInterval, func() { b.checkpoint(b.d.checkpointHighWatermarks) })
 	b.every(o.CheckpointInterval, func() {
@@ -71,6 +86,10 @@ func (b *background) begin() {
 
 // run starts a goroutine that stop waits for. After stop it does nothing.
 func (b *background) run(do func()) {
+	if b.d.o.Stepped {
+		do()
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.stopped {
@@ -87,6 +106,10 @@ func (b *background) stop() {
 }
 
 func (b *background) every(interval time.Duration, do func()) {
+	if b.d.o.Stepped {
+		b.periodic = append(b.periodic, &periodic{interval, b.d.o.Clock().Add(interval), do})
+		return
+	}
 	b.run(func() {
 		tick := time.NewTicker(interval)
 		defer tick.Stop()
@@ -128,7 +151,7 @@ func (b *background) retention() {
 // finds the files by their names.
 func (b *background) later(delay time.Duration, do func()) {
 	b.mu.Lock()
-	b.removes = append(b.removes, removal{time.Now().Add(delay), do})
+	b.removes = append(b.removes, removal{b.d.o.Clock().Add(delay), do})
 	b.mu.Unlock()
 	notify(b.wake)
 }
@@ -156,7 +179,7 @@ func (b *background) remove() {
 
 // removeDue runs what is due and tells how long until the next.
 func (b *background) removeDue() time.Duration {
-	now := time.Now()
+	now := b.d.o.Clock()
 	next := now.Add(time.Hour)
 	var due []func()
 	b.mu.Lock()
@@ -174,7 +197,7 @@ func (b *background) removeDue() time.Duration {
 	for _, do := range due {
 		do()
 	}
-	return time.Until(next)
+	return next.Sub(b.d.o.Clock())
 }
 
 // flushSoon lets a log be flushed up to an offset: its segments below were rolled.
@@ -204,11 +227,16 @@ func (b *background) flusher(dir *logDir) {
 				b.flushed(l, l.Flush(offset))
 			}
 		case <-tick.C:
-			now := b.d.o.Clock()
-			for _, p := range b.d.list(dir) {
-				b.flushed(p.l, p.l.FlushIfDue(now))
-			}
+			b.flushDue(dir)
 		}
+	}
+}
+
+// flushDue flushes the logs with flush.ms.
+func (b *background) flushDue(dir *logDir) {
+	now := b.d.o.Clock()
+	for _, p := range b.d.list(dir) {
+		b.flushed(p.l, p.l.FlushIfDue(now))
 	}
 }
 

@@ -14,12 +14,8 @@ import (
 // A directory where anything failed gets no marker, so that the next start recovers it.
 func (d *Dirs) Close() error {
 	d.background.stop()
-	var wg sync.WaitGroup
 	errs := make([]error, len(d.dirs))
-	for i, dir := range d.dirs {
-		wg.Go(func() { errs[i] = d.closeDir(dir) })
-	}
-	wg.Wait()
+	parallel(len(d.dirs), d.dirThreads(), func(i int) { errs[i] = d.closeDir(d.dirs[i]) })
 	return errors.Join(errs...)
 }
 
@@ -31,7 +27,7 @@ func (d *Dirs) closeDir(dir *logDir) error {
 	}()
 	list := d.list(dir)
 	errs := make([]error, len(list))
-	parallel(len(list), max(d.o.RecoveryThreads, 4), func(i int) { errs[i] = list[i].l.Close() })
+	parallel(len(list), d.closeThreads(), func(i int) { errs[i] = list[i].l.Close() })
 	if err := dir.offline(); err != nil {
 		return nil // known, and reported when it failed
 	}
@@ -54,6 +50,21 @@ func (d *Dirs) closeDir(dir *logDir) error {
 	return d.fs.SyncDir(dir.path)
 }
 
+// dirThreads is how many directories are opened and closed at the same time: all, for they are on different disks.
+func (d *Dirs) dirThreads() int {
+	if d.o.Stepped {
+		return 1
+	}
+	return len(d.dirs)
+}
+
+func (d *Dirs) closeThreads() int {
+	if d.o.Stepped {
+		return 1
+	}
+	return max(d.o.RecoveryThreads, 4)
+}
+
 func (d *Dirs) hasBroken(dir *logDir) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -67,6 +78,12 @@ func (d *Dirs) hasBroken(dir *logDir) bool {
 
 // parallel calls do for 0 to n-1 on at most width goroutines and waits.
 func parallel(n, width int, do func(i int)) {
+	if min(n, width) <= 1 {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(n, width) {

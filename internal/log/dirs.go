@@ -6,6 +6,8 @@ import (
 	"iter"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,9 @@ type DirsOptions struct {
 	StartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms
 	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
 	FlushCheckInterval      time.Duration // how often flush.ms is looked at
+
+	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
+	Stepped bool
 
 	// Offline is told once for each directory that fails, on its own goroutine.
 	Offline func(d Dir, err error)
@@ -184,6 +189,9 @@ func (d *Dirs) list(dir *logDir) []placed {
 		if dir == nil || p.dir == dir {
 			list = append(list, p)
 		}
+	}
+	if d.o.Stepped {
+		slices.SortFunc(list, func(a, b placed) int { return strings.Compare(a.l.Dir(), b.l.Dir()) })
 	}
 	return list
 }

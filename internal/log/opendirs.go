@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gregor/internal/log/vfs"
@@ -28,13 +27,11 @@ func OpenDirs(o DirsOptions) (*Dirs, error) {
 		return nil, err
 	}
 	d.background.start(d)
-	var wg sync.WaitGroup
-	for _, dir := range d.dirs {
-		if dir.offline() == nil {
-			wg.Go(func() { d.loadDir(dir) })
+	parallel(len(d.dirs), d.dirThreads(), func(i int) {
+		if d.dirs[i].offline() == nil {
+			d.loadDir(d.dirs[i])
 		}
-	}
-	wg.Wait()
+	})
 	if err := d.anyOnline(); err != nil {
 		d.background.stop()
 		d.unlock()
@@ -70,6 +67,9 @@ func (o *DirsOptions) setDefaults() {
 	}
 	if o.RecoveryThreads <= 0 {
 		o.RecoveryThreads = 2
+	}
+	if o.Stepped {
+		o.RecoveryThreads = 1
 	}
 	if o.TopicConfig == nil {
 		o.TopicConfig = func(string) *Config { return o.Config }
