@@ -2,10 +2,8 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -165,35 +163,6 @@ func checkBroker(v *Values) error {
 	}
 	_, err := v.Listeners()
 	return err
-}
-
-// checkRoles finds out whether this is a single node that is its own controller; clusters come later.
-func checkRoles(v *Values) error {
-	if zk := v.String("zookeeper.connect"); zk != "" {
-		return fmt.Errorf("zookeeper.connect=%s: metadata in ZooKeeper %w; remove the key to run a single node that is its own controller", zk, ErrNotYet)
-	}
-	roles := v.List("process.roles")
-	if v.Has("process.roles") && (len(roles) != 2 || !slices.Contains(roles, "broker") || !slices.Contains(roles, "controller")) {
-		return fmt.Errorf("process.roles=%s: a node that is only broker or only controller %w; use process.roles=broker,controller", strings.Join(roles, ","), ErrNotYet)
-	}
-	voters := v.List("controller.quorum.voters")
-	if len(voters) > 1 {
-		return fmt.Errorf("controller.quorum.voters=%s: a quorum of several controllers %w; name one voter, this node", strings.Join(voters, ","), ErrNotYet)
-	}
-	if servers := v.List("controller.quorum.bootstrap.servers"); len(servers) > 1 {
-		return fmt.Errorf("controller.quorum.bootstrap.servers=%s: a quorum of several controllers %w; name one server, this node", strings.Join(servers, ","), ErrNotYet)
-	}
-	for _, voter := range voters {
-		id, addr, ok := strings.Cut(voter, "@")
-		n, err := strconv.ParseInt(id, 10, 32)
-		if !ok || err != nil || n < 0 || !strings.Contains(addr, ":") {
-			return &Error{Key: "controller.quorum.voters", Value: &voter, Reason: "expected id@host:port, such as 1@localhost:9093"}
-		}
-		if own, set := v.NodeID(); set && int64(own) != n {
-			return &Error{Key: "controller.quorum.voters", Value: &voter, Reason: fmt.Sprintf("the only voter must be this node, node.id=%d", own)}
-		}
-	}
-	return nil
 }
 
 func checkDirs(v *Values) error {

@@ -147,10 +147,6 @@ func TestNodeID(t *testing.T) {
 func TestWhatComesLaterIsRefused(t *testing.T) {
 	for _, props := range []map[string]string{
 		{"zookeeper.connect": "localhost:2181"},
-		{"process.roles": "broker"},
-		{"process.roles": "controller"},
-		{"controller.quorum.voters": "1@a:1,2@b:1,3@c:1"},
-		{"controller.quorum.bootstrap.servers": "a:1,b:1"},
 	} {
 		if _, _, err := ParseBroker(props); !errors.Is(err, ErrNotYet) || !strings.Contains(err.Error(), "later version") {
 			t.Errorf("%v: %v", props, err)

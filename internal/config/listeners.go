@@ -27,7 +27,9 @@ type Listeners struct {
 	Broker      []Listener // for clients and other brokers
 	Controller  []Listener // for the controller's quorum
 	Advertised  []Listener // what clients are told; port 0 means the port that Broker's listener of that name got
-	InterBroker string     // the name of the listener that other brokers use
+	InterBroker string     // the name of the listener that other brokers use; "" if this node is no broker
+
+	AdvertisedController []Listener // what other nodes are told of Controller
 }
 
 var securityProtocols = []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}
@@ -156,11 +158,17 @@ func (v *Values) Listeners() (*Listeners, error) {
 			ls.Broker = append(ls.Broker, l)
 		}
 	}
-	if len(ls.Broker) == 0 {
+	if err := v.checkControllerListeners(ls); err != nil {
+		return nil, err
+	}
+	if len(ls.Broker) == 0 && v.Roles().Broker {
 		return nil, &Error{Key: "listeners", Value: &text, Reason: "all of them are in controller.listener.names; a broker needs one for its clients"}
 	}
-	if ls.Advertised, err = v.advertised(ls, protocols, isController); err != nil {
+	if err := v.advertised(ls, protocols, isController); err != nil {
 		return nil, err
+	}
+	if len(ls.Broker) == 0 {
+		return ls, nil
 	}
 	if ls.InterBroker, err = v.interBroker(ls); err != nil {
 		return nil, err
@@ -169,25 +177,53 @@ func (v *Values) Listeners() (*Listeners, error) {
 }
 
 // advertised reads advertised.listeners; without it the broker's listeners are advertised, at this machine's name
-// where they have none.
-func (v *Values) advertised(ls *Listeners, protocols map[string]string, isController func(string) bool) ([]Listener, error) {
+// where they have none. So are those of controllers that it does not mention.
+func (v *Values) advertised(ls *Listeners, protocols map[string]string, isController func(string) bool) error {
 	const key = "advertised.listeners"
 	given, err := v.parseListeners(key, protocols)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	text, _ := v.Text(key)
-	if len(given) == 0 {
-		given, text = ls.Broker, ""
-	}
-	var list []Listener
+	var forBrokers, forControllers []Listener
 	for _, l := range given {
 		if isController(l.Name) {
-			continue
+			forControllers = append(forControllers, l)
+		} else {
+			forBrokers = append(forBrokers, l)
 		}
-		i := slices.IndexFunc(ls.Broker, func(b Listener) bool { return b.Name == l.Name })
+	}
+	for _, l := range ls.Controller {
+		if !slices.ContainsFunc(forControllers, func(o Listener) bool { return o.Name == l.Name }) {
+			if l.Host == "0.0.0.0" || l.Host == "::" {
+				l.Host = "" // other nodes find a voter by the quorum's keys, so this is no reason to refuse
+			}
+			forControllers = append(forControllers, l)
+		}
+	}
+	if len(given) == 0 {
+		forBrokers, text = ls.Broker, ""
+	}
+	if len(ls.Controller) > 0 {
+		if ls.AdvertisedController, err = advertise(key, text, forControllers, ls.Controller); err != nil {
+			return err
+		}
+	}
+	if ls.Advertised, err = advertise(key, text, forBrokers, ls.Broker); err != nil {
+		return err
+	}
+	if len(ls.Advertised) == 0 && len(ls.Broker) > 0 {
+		return &Error{Key: key, Value: &text, Reason: "there must be at least one listener for clients"}
+	}
+	return nil
+}
+
+// advertise completes what is said of listeners to others. text is what was set, "" if nothing was.
+func advertise(key, text string, given, listeners []Listener) (list []Listener, err error) {
+	for _, l := range given {
+		i := slices.IndexFunc(listeners, func(b Listener) bool { return b.Name == l.Name })
 		if i < 0 {
-			return nil, &Error{Key: key, Value: &text, Reason: fmt.Sprintf("%s is not in listeners, which has %s", l.Name, names(ls.Broker))}
+			return nil, &Error{Key: key, Value: &text, Reason: fmt.Sprintf("%s is not in listeners, which has %s", l.Name, names(listeners))}
 		}
 		if l.Host == "0.0.0.0" || l.Host == "::" {
 			if text != "" {
@@ -198,16 +234,13 @@ func (v *Values) advertised(ls *Listeners, protocols map[string]string, isContro
 		if l.Host == "" {
 			l.Host = hostname()
 		}
-		if l.Port == 0 && ls.Broker[i].Port != 0 {
-			l.Port = ls.Broker[i].Port
+		if l.Port == 0 && listeners[i].Port != 0 {
+			l.Port = listeners[i].Port
 		}
 		if slices.ContainsFunc(list, func(o Listener) bool { return o.Name == l.Name }) {
 			continue // the same name for IPv4 and IPv6: clients get the first
 		}
 		list = append(list, l)
-	}
-	if len(list) == 0 {
-		return nil, &Error{Key: key, Value: &text, Reason: "there must be at least one listener for clients"}
 	}
 	return list, nil
 }
