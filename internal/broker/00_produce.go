@@ -81,7 +81,7 @@ func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic
 		return
 	}
 	p.open.Add(1)
-	cancel := part.AwaitCommit(info.LastOffset, func(err error) {
+	cancel := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
 		if err != nil {
 			*out = failedPartition(out.Partition, p.b.errorCode("Produce", err))
 		}
@@ -92,8 +92,8 @@ func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic
 	}
 }
 
-func (p *producing) write(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (log.AppendInfo, *replica.Partition, error) {
-	var none log.AppendInfo
+func (p *producing) write(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (replica.Appended, *replica.Partition, error) {
+	var none replica.Appended
 	if req.Acks < -1 || req.Acks > 1 {
 		return none, nil, kerr.InvalidRequiredAcks
 	}

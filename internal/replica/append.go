@@ -9,34 +9,44 @@ const (
 	AcksAll    int16 = -1
 )
 
+// Appended is what an append gave, and the leader epoch it was made in, which [Partition.AwaitCommit] needs.
+type Appended struct {
+	log.AppendInfo
+	LeaderEpoch int32
+}
+
 // Append writes batches as the leader. epoch is the leader epoch that the caller works in, or NoEpoch. With AcksAll it
 // refuses when too few replicas are in sync; waiting for the commit is [Partition.AwaitCommit]. The batches are patched
 // in place.
-func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.Origin) (log.AppendInfo, error) {
+func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.Origin) (Appended, error) {
 	p.roleMu.RLock()
 	ld, err := p.lead(epoch)
 	if err != nil {
 		p.roleMu.RUnlock()
-		return log.AppendInfo{}, err
+		return Appended{}, err
 	}
 	if acks == AcksAll && !ld.enough() {
 		p.roleMu.RUnlock()
-		return log.AppendInfo{}, p.errorf(ErrNotEnoughReplicas)
+		return Appended{}, p.errorf(ErrNotEnoughReplicas)
 	}
 	info, err := ld.log.AppendLeader(records, ld.epoch, origin)
 	p.roleMu.RUnlock()
 	if err != nil {
-		return info, err
+		return Appended{info, ld.epoch}, err
 	}
 	ld.advance()
-	return info, nil
+	return Appended{info, ld.epoch}, nil
 }
 
 // AwaitCommit has done called once when everything up to and including lastOffset is committed, or with an error when
-// it cannot be known. If done was called before AwaitCommit returns, cancel is nil; else cancel takes the wait back and
-// reports whether it was in time: then done is not called.
-func (p *Partition) AwaitCommit(lastOffset int64, done func(error)) (cancel func() bool) {
+// it cannot be known. epoch is the leader epoch of the append: after a change of leaders the offset may have been cut off
+// and written anew, so that its commit says nothing about the caller's records. If done was called before AwaitCommit
+// returns, cancel is nil; else cancel takes the wait back and reports whether it was in time: then done is not called.
+func (p *Partition) AwaitCommit(lastOffset int64, epoch int32, done func(error)) (cancel func() bool) {
 	ld, err := p.lead(NoEpoch)
+	if err == nil && epoch != NoEpoch && ld.epoch != epoch {
+		err = p.errorf(ErrNotLeader)
+	}
 	if err != nil {
 		done(err)
 		return nil

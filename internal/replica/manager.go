@@ -1,15 +1,19 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"gregor/internal/log"
 	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TopicConfig is the configuration of a topic as its partitions act on it.
@@ -39,6 +43,22 @@ type Options struct {
 	// partition, at once for several, and before Publish returns. They must return soon.
 	OnLeader func(topic string, partition, epoch int32, p *Partition)
 	OnResign func(topic string, partition, epoch int32)
+
+	// Alter asks the active controller, wherever it is, for a change of ISRs (KIP-497). done is called exactly once, on
+	// any goroutine, perhaps before Alter returns. nil: ISRs stay as the metadata says.
+	Alter func(ctx context.Context, req *kmsg.AlterPartitionRequest, done func(*kmsg.AlterPartitionResponse, error))
+	// BrokerEpoch is the epoch of this broker's registration; nil or -1: not known, and not checked.
+	BrokerEpoch func() int64
+	// Connect opens a connection to a broker's inter-broker listener, as the image has it. nil: nothing is followed.
+	Connect func(ctx context.Context, broker int32) (Remote, error)
+	// LagTime is replica.lag.time.max.ms: how long a follower may lag before it leaves the ISR. nil: 30 s.
+	LagTime func() time.Duration
+	// Fetching is how followers fetch; nil: Kafka's defaults.
+	Fetching func() Fetching
+	Clock    func() time.Time // nil: time.Now
+	// Inline starts no goroutine and no timer: steps of the metadata are taken in order on the caller's goroutine, and
+	// the caller drives followers and ISR changes with the methods of stepped.go. It is for simulations.
+	Inline bool
 }
 
 // Manager has all partitions of this broker. It follows the metadata as a [metadata.Publisher].

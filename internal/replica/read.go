@@ -14,6 +14,15 @@ type ReadOptions struct {
 	LeaderEpoch      int32 // the caller's, or NoEpoch
 	LastFetchedEpoch int32 // of the record before Offset, or NoEpoch (KIP-595)
 	Committed        bool  // isolation level read_committed: up to the last stable offset
+	// Replica is set when a follower reads: then the log is read to its end, and the leader learns how far the follower is.
+	Replica *ReplicaRead
+}
+
+// ReplicaRead is the follower that reads.
+type ReplicaRead struct {
+	ID             int32
+	BrokerEpoch    int64 // -1: not told (Fetch before version 15)
+	LogStartOffset int64 // where the follower's log starts; -1: not told
 }
 
 // ReadResult is what a partition has to give. Offsets are set when there is no error.

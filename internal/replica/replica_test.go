@@ -241,7 +241,7 @@ func TestHighWatermarkAndAcks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cancels = append(cancels, p.AwaitCommit(info.LastOffset, func(err error) { order = append(order, fmt.Sprint(i, err)) }))
+		cancels = append(cancels, p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { order = append(order, fmt.Sprint(i, err)) }))
 	}
 	check := func(what string, hw int64, want ...string) {
 		t.Helper()
@@ -278,7 +278,7 @@ func TestHighWatermarkAndAcks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.AwaitCommit(info.LastOffset, func(err error) { last, waiting = err, false })
+	p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { last, waiting = err, false })
 	if hw := p.Log().HighWatermark(); hw != 5 || !waiting {
 		t.Fatalf("high watermark %d, waiting %v", hw, waiting)
 	}
@@ -410,7 +410,7 @@ func TestConcurrentUse(t *testing.T) {
 					continue
 				}
 				answered := make(chan error, 1)
-				p.AwaitCommit(info.LastOffset, func(err error) { answered <- err })
+				p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { answered <- err })
 				<-answered
 			}
 		})
@@ -449,7 +449,7 @@ func BenchmarkAppend(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				p.AwaitCommit(info.LastOffset, func(error) {})
+				p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(error) {})
 			}
 		})
 	}
