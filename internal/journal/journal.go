@@ -50,7 +50,8 @@ type Snapshot struct {
 // Handler is told what happens to the log, by one goroutine of the journal and in order. It must not block for long
 // and must not call Close.
 type Handler interface {
-	// Load replaces all state by a snapshot. Values must be read before it returns; an error ends the journal.
+	// Load replaces all state by a snapshot: at the start, and later on a node that fell so far behind that the log
+	// between is gone. Values must be read before it returns; an error ends the journal.
 	Load(s Snapshot) error
 	// Commit hands over the next committed batches.
 	Commit(batches []Batch) error
@@ -78,6 +79,9 @@ type Journal interface {
 	Save(ctx context.Context, s Snapshot) error
 	// Status tells where the log stands.
 	Status() Status
+	// Resign hands leadership to the voter that has most of the log, and returns when somebody else leads. Without
+	// leadership or other voters it does nothing.
+	Resign(ctx context.Context) error
 	// Close ends delivery and closes the files. Batches that are not committed may be lost.
 	Close() error
 }

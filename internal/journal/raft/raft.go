@@ -17,6 +17,7 @@ import (
 
 	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
+	"gregor/internal/peer"
 	"gregor/internal/record"
 
 	etcd "go.etcd.io/raft/v3"
@@ -35,7 +36,22 @@ type Options struct {
 	Logger         *slog.Logger
 	Now            func() time.Time
 
-	// Stepped says that there is no goroutine: somebody calls Step after every call of another method. The simulation does.
+	// A quorum of several, see quorum.go. All may be left out for a node that is the only voter.
+	ClusterID   string
+	DirectoryID [16]byte        // of Dir, in its meta.properties
+	Voters      []journal.Voter // controller.quorum.voters, until the log says other ones; none: this node alone
+	Dial        peer.Dialer     // to the voters' controller endpoints; nil: TCP
+	ClientID    string          // that the voters see in requests
+	// ElectionTimeout is for how long a voter waits for its leader, and a leader for a majority
+	// (controller.quorum.election.timeout.ms); the actual time is up to twice as long, by chance. 0: one second.
+	ElectionTimeout time.Duration
+	// Joining says that this voter's log is empty though the quorum may be an old one: its disk was replaced, or it starts
+	// for the first time. It neither votes nor leads until a leader has brought it up to date, for it may have voted and
+	// acknowledged what it does not know of any more.
+	Joining bool
+
+	// Stepped says that there is no goroutine: somebody calls Step after every call of another method, Tick ten times an
+	// election timeout, and carries what Outgoing returns. The simulation does.
 	Stepped bool
 }
 
@@ -57,6 +73,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.ElectionTimeout == 0 {
+		o.ElectionTimeout = time.Second
 	}
 }
 
@@ -88,7 +107,10 @@ type Engine struct {
 	ended   bool
 }
 
-var _ journal.Journal = (*Engine)(nil)
+var (
+	_ journal.Journal = (*Engine)(nil)
+	_ journal.Quorum  = (*Engine)(nil)
+)
 
 // Open opens the log, or makes an empty one.
 func Open(o Options) (*Engine, error) {
