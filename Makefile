@@ -5,13 +5,14 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 5s
 BENCHTIME   ?= 50x
 CRASHES     ?= 10
+ROUNDS      ?= 13
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
 RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config)(/|$$)
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash lint fmt vet staticcheck imports shell fuzz bench interop clean
+.PHONY: all build test crash faults lint fmt vet staticcheck imports shell fuzz bench interop clean
 
 all: build
 
@@ -24,7 +25,7 @@ build/gregor: FORCE
 FORCE:
 
 # Tests that start a broker as a process start the one that was just built.
-test crash interop: export GREGOR_BINARY = build/gregor
+test crash faults interop: export GREGOR_BINARY = build/gregor
 
 # Everything that needs nothing but Go: unit, scenario, simulation, end to end, and a short crash test. The race detector
 # is used if it can be: it needs cgo, a C compiler and a platform that has it, which is what building runtime/cgo asks for.
@@ -36,6 +37,10 @@ test: build
 # kill -9 during production, CRASHES times over.
 crash: build
 	$(GO) test ./test/crash -run TestKill -count=1 -v -timeout 10m -crashes $(CRASHES)
+
+# Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart. Needs Linux and root.
+faults: build
+	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) $(TESTFLAGS)
 
 lint: fmt vet staticcheck imports shell
 

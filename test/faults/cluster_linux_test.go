@@ -1,0 +1,226 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"gregor/test/client"
+	"gregor/test/server"
+)
+
+// brokers is how many nodes a cluster has; each is broker and controller.
+const brokers = 3
+
+// topic is the one under load.
+const (
+	topic      = "written"
+	partitions = 6
+	groupName  = "readers"
+)
+
+// cluster is brokers on hosts 1 to 3 of a network, with the ids of their hosts.
+type cluster struct {
+	t     testing.TB
+	net   *network
+	nodes [brokers + 1]*node // by id; 0 is unused
+
+	client *kgo.Client
+	admin  *kadm.Client
+}
+
+// node is one process.
+type node struct {
+	id     int
+	host   *host
+	config string
+	log    *lockedBuffer
+	cmd    *exec.Cmd
+	done   chan struct{}
+}
+
+func startCluster(t testing.TB) *cluster {
+	t.Helper()
+	c := &cluster{t: t, net: newNetwork(t, brokers)}
+	dir := t.TempDir()
+	var voters, seeds []string
+	for id := 1; id <= brokers; id++ {
+		voters = append(voters, fmt.Sprintf("%d@%s:9093", id, address(id)))
+		seeds = append(seeds, address(id).String()+":9092")
+	}
+	for id := 1; id <= brokers; id++ {
+		n := &node{id: id, host: c.net.hosts[id], config: filepath.Join(dir, fmt.Sprintf("server%d.properties", id)), log: &lockedBuffer{}}
+		lines := []string{
+			"process.roles=broker,controller",
+			fmt.Sprintf("node.id=%d", id),
+			fmt.Sprintf("listeners=PLAINTEXT://%s:9092,CONTROLLER://%s:9093", n.host.addr, n.host.addr),
+			"controller.listener.names=CONTROLLER",
+			"controller.quorum.voters=" + strings.Join(voters, ","),
+			"log.dirs=" + filepath.Join(dir, fmt.Sprintf("data%d", id)),
+			// Short, so that a round is: what is paused or cut off must be found out by its silence.
+			"broker.session.timeout.ms=3000",
+			"broker.heartbeat.interval.ms=500",
+			"replica.lag.time.max.ms=3000",
+			"group.initial.rebalance.delay.ms=0",
+			"offsets.topic.num.partitions=3",
+			"default.replication.factor=3",
+			"min.insync.replicas=2",
+			"log.segment.bytes=1048576", // segments roll while faults happen
+		}
+		if err := os.WriteFile(n.config, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c.nodes[id] = n
+	}
+	t.Cleanup(func() {
+		for _, n := range c.nodes[1:] {
+			n.kill()
+			if t.Failed() {
+				t.Logf("log of node %d:\n%s", n.id, n.log.tail(80))
+			}
+		}
+	})
+	for _, n := range c.nodes[1:] {
+		n.start(t)
+	}
+	c.client = client.New(t, seeds[0], kgo.SeedBrokers(seeds...))
+	c.admin = kadm.NewClient(c.client)
+	client.Retry(t, func() error {
+		_, err := c.admin.CreateTopic(client.Context(t), partitions, 3, nil, topic)
+		if err != nil && strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
+			return nil
+		}
+		return err
+	})
+	c.awaitWhole(time.Minute)
+	return c
+}
+
+func (c *cluster) seeds() []string {
+	var all []string
+	for _, n := range c.nodes[1:] {
+		all = append(all, n.host.addr.String()+":9092")
+	}
+	return all
+}
+
+// leader is who leads a partition, controller the active controller; 0 when nobody does.
+func (c *cluster) leader(partition int32) int {
+	m, err := c.admin.Metadata(client.Context(c.t), topic)
+	if err != nil {
+		return 0
+	}
+	return max(0, int(m.Topics[topic].Partitions[partition].Leader))
+}
+
+func (c *cluster) controller() int {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	t := kmsg.NewDescribeQuorumRequestTopic()
+	t.Topic, t.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{{}}
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(client.Context(c.t), c.client)
+	if err != nil || len(resp.Topics) == 0 || len(resp.Topics[0].Partitions) == 0 {
+		return 0
+	}
+	return max(0, int(resp.Topics[0].Partitions[0].LeaderID))
+}
+
+// whole reports whether every partition has all replicas in sync and a leader.
+func (c *cluster) whole() error {
+	m, err := c.admin.Metadata(client.Context(c.t))
+	if err != nil {
+		return err
+	}
+	if len(m.Brokers) != brokers {
+		return fmt.Errorf("%d brokers", len(m.Brokers))
+	}
+	for name, t := range m.Topics {
+		if t.Err != nil {
+			return fmt.Errorf("%s: %w", name, t.Err)
+		}
+		for _, p := range t.Partitions {
+			if p.Err != nil || p.Leader < 0 || len(p.ISR) != len(p.Replicas) {
+				return fmt.Errorf("%s-%d: leader %d, ISR %v of %v: %v", name, p.Partition, p.Leader, p.ISR, p.Replicas, p.Err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *cluster) awaitWhole(d time.Duration) time.Duration {
+	c.t.Helper()
+	began := time.Now()
+	var err error
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("the cluster is not whole: %v", err)
+		}
+	}()
+	within(c.t, d, "all replicas in sync", func() bool { err = c.whole(); return err == nil })
+	return time.Since(began)
+}
+
+func (n *node) start(t testing.TB) {
+	t.Helper()
+	n.cmd = command(n.host, server.Binary(t), "server-start", n.config)
+	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	n.done = make(chan struct{})
+	if err := n.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = n.cmd.Wait()
+		close(n.done)
+	}()
+}
+
+func (n *node) signal(s syscall.Signal) { _ = n.cmd.Process.Signal(s) }
+
+func (n *node) kill() {
+	if n.cmd == nil {
+		return
+	}
+	n.signal(syscall.SIGKILL)
+	<-n.done
+}
+
+// stop ends the process as a service manager does.
+func (n *node) stop(t testing.TB) {
+	t.Helper()
+	n.signal(syscall.SIGTERM)
+	select {
+	case <-n.done:
+	case <-time.After(time.Minute):
+		t.Fatalf("node %d does not end within a minute of SIGTERM", n.id)
+	}
+}
+
+// lockedBuffer is what a process wrote.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) tail(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := strings.Split(b.b.String(), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,8 @@
+// Package faults runs a cluster of real processes under load, takes away processes and network links, heals them, and
+// checks the whole history: every acknowledged record is there, none is there twice, the records of a producer are in
+// order within a partition, and the consumer group has seen all of it.
+//
+// Each process has a network namespace of its own. The links between them are TUN devices that all end in the test's own
+// process, which carries the packets from one to the other, or late, or not at all (network.go). That needs Linux and
+// the right to make namespaces: elsewhere the tests are skipped and say so.
+package faults
