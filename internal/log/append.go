@@ -169,10 +169,6 @@ func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, origin Origin
 	if err != nil {
 		return l.writeFailed(err)
 	}
-	if err := l.assignEpochs(records); err != nil {
-		return l.writeFailed(err)
-	}
-
 	position := s.written
 	f, err := s.acquire()
 	if err != nil {
@@ -185,6 +181,7 @@ func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, origin Origin
 		return l.writeFailed(err)
 	}
 	f.release()
+	l.assignEpochs(records)
 	s.written = position + int64(len(records))
 	if position == 0 {
 		s.firstTs = info.MaxTimestampMs
@@ -260,15 +257,13 @@ func markerOf(b record.Batch) (*marker, error) {
 	return &m, nil
 }
 
-// assignEpochs notes new leader epochs before their records are written. mu is held.
-func (l *Log) assignEpochs(records []byte) error {
-	list := l.epochs.entries()
+// assignEpochs notes the leader epochs of records that have been written, before they can be read. mu is held.
+func (l *Log) assignEpochs(records []byte) {
 	for rest := records; len(rest) > 0; {
 		var b record.Batch
 		b, rest, _ = record.Next(rest)
-		if e := b.LeaderEpoch(); len(list) == 0 || e > list[len(list)-1].epoch {
-			list = withEpoch(list, e, b.BaseOffset())
+		if e := b.LeaderEpoch(); e > l.epochs.latest() {
+			l.epochs.assign(e, b.BaseOffset())
 		}
 	}
-	return l.epochs.store(list)
 }

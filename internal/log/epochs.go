@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"sync"
 	"sync/atomic"
 
 	"gregor/internal/log/vfs"
@@ -16,13 +17,18 @@ type epochEntry struct {
 }
 
 // epochs is a log's leader epochs (KIP-101), kept in leader-epoch-checkpoint. Changes exclude each other by the log's
-// mutex; readers need no lock. An entry is on disk before a record of its epoch is written.
+// mutex; readers need no lock.
+//
+// A new epoch is only noted in memory, so that an election costs nothing on disk. Its entry is on disk before the recovery
+// point passes a record of it: whatever lies behind that point is read after a crash, and the records tell their epochs.
+// An entry that is taken away by a truncation is taken out of the file at once.
 type epochs struct {
 	fs   vfs.FS
 	path string
 	list atomic.Pointer[[]epochEntry] // never changed in place
-	// behind says that the file still has entries which the list has not. The log's mutex guards it.
-	behind bool
+
+	writing sync.Mutex   // guards what follows, and the file; taken after the log's mutex
+	saved   []epochEntry // what the file has
 }
 
 func loadEpochs(fsys vfs.FS, dir string) (*epochs, error) {
@@ -36,6 +42,7 @@ func loadEpochs(fsys vfs.FS, dir string) (*epochs, error) {
 		return nil, err
 	}
 	c.list.Store(&list)
+	c.saved = list
 	return c, nil
 }
 
@@ -43,18 +50,49 @@ func (c *epochs) entries() []epochEntry { return *c.list.Load() }
 
 // store makes a list the current one, in the file first.
 func (c *epochs) store(list []epochEntry) error {
-	if !c.behind && slices.Equal(list, c.entries()) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.write(list); err != nil {
+		return err
+	}
+	c.publish(list)
+	return nil
+}
+
+// save brings the file up to date.
+func (c *epochs) save() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.write(c.entries())
+}
+
+// write replaces the file if it differs. writing is held.
+func (c *epochs) write(list []epochEntry) error {
+	if slices.Equal(list, c.saved) {
 		return nil
 	}
 	if err := vfs.ReplaceFile(c.fs, c.path, encodeEpochCheckpoint(list), true); err != nil {
 		return err
 	}
-	c.behind = false
-	c.publish(list)
+	c.saved = list
 	return nil
 }
 
-// publish is a function of its own so that a call of store which changes nothing allocates nothing.
+// needsSave tells whether the file lacks something about the records before an offset, the log's end. What it says of the
+// end itself, where an epoch without records starts, is forgotten when it is read.
+func (c *epochs) needsSave(end int64) bool {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return !slices.Equal(before(c.entries(), end), before(c.saved, end))
+}
+
+// before gives the entries that start before an offset.
+func before(list []epochEntry, offset int64) []epochEntry {
+	i := sort.Search(len(list), func(i int) bool { return list[i].start >= offset })
+	return list[:i:i]
+}
+
+// publish makes a list the current one, in memory.
 func (c *epochs) publish(list []epochEntry) { c.list.Store(&list) }
 
 // latest is the last epoch; -1 if none.
@@ -84,27 +122,39 @@ func withEpoch(list []epochEntry, epoch int32, start int64) []epochEntry {
 }
 
 // assign notes that the record at an offset has an epoch.
-func (c *epochs) assign(epoch int32, start int64) error {
-	return c.store(withEpoch(c.entries(), epoch, start))
+func (c *epochs) assign(epoch int32, start int64) {
+	if list := c.entries(); len(list) == 0 || list[len(list)-1].epoch != epoch || list[len(list)-1].start > start {
+		c.publish(withEpoch(list, epoch, start))
+	}
+}
+
+// found notes, while a log is recovered, that a batch at an offset has an epoch. The file may contradict that: it still
+// has entries of epochs without records, which were dropped from memory and not yet from it, and an older epoch that
+// another leader had went on from there.
+func (c *epochs) found(epoch int32, offset int64) {
+	if epoch < 0 {
+		return
+	}
+	if c.forOffset(offset) > epoch {
+		list := c.entries()
+		i := sort.Search(len(list), func(i int) bool { return list[i].epoch > epoch })
+		c.publish(list[:i:i])
+	}
+	if epoch > c.latest() {
+		c.assign(epoch, offset)
+	}
 }
 
 // truncateFromEnd drops the epochs that start at or after the log's new end.
 func (c *epochs) truncateFromEnd(end int64) error {
-	list := c.entries()
-	i := sort.Search(len(list), func(i int) bool { return list[i].start >= end })
-	return c.store(list[:i:i])
+	return c.store(before(c.entries(), end))
 }
 
-// forgetFromEnd is truncateFromEnd without the file, for a log that is opened: a leader whose epoch stayed empty leaves an
-// entry at the end of every log, and the next leader epoch writes the file anyway. Until then the same entries would be
-// forgotten again.
+// forgetFromEnd is truncateFromEnd without the file, for a log that is opened: an epoch that stayed empty may have left an
+// entry at the end of the log. Until the file is written the next time the same entries would be forgotten again.
 func (c *epochs) forgetFromEnd(end int64) {
-	list := c.entries()
-	i := sort.Search(len(list), func(i int) bool { return list[i].start >= end })
-	if i < len(list) {
-		keep := list[:i:i]
-		c.behind = true
-		c.publish(keep)
+	if list := c.entries(); len(list) > 0 && list[len(list)-1].start >= end {
+		c.publish(before(list, end))
 	}
 }
 
@@ -113,7 +163,7 @@ func (c *epochs) forgetFromEnd(end int64) {
 func (c *epochs) truncateFromStart(start int64) error {
 	list := c.entries()
 	i := sort.Search(len(list), func(i int) bool { return list[i].start > start })
-	if i == 0 {
+	if i == 0 || i == 1 && list[0].start == start {
 		return nil
 	}
 	keep := slices.Clone(list[i-1:])
@@ -122,7 +172,7 @@ func (c *epochs) truncateFromStart(start int64) error {
 	if isNoSpace(err) {
 		// Retention has to work on a full disk, and a file with too many entries does no harm: they are dropped again
 		// when it is read.
-		c.list.Store(&keep)
+		c.publish(keep)
 		err = nil
 	}
 	return err

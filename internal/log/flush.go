@@ -122,6 +122,9 @@ func (l *Log) flushAll(closing bool) error {
 			return l.syncFailed(err)
 		}
 	}
+	if err := l.epochs.save(); err != nil {
+		return l.syncFailed(err)
+	}
 	if l.flush.dirty.Swap(false) {
 		if err := l.fs.SyncDir(l.dir); err != nil {
 			return l.syncFailed(err)

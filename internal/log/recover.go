@@ -206,7 +206,6 @@ func (r *recovery) run() error {
 		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d", s.base, r.next-1)
 	}
 	s.idx, s.tidx, s.maxTs, s.sinceIndex, s.firstTs = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0, -1
-	epochs := l.epochs.entries()
 	w := newWalker(f, walkChunk)
 	defer w.close()
 	pos, size := int64(0), s.size.Load()
@@ -224,18 +223,13 @@ func (r *recovery) run() error {
 		if err := r.apply(b); err != nil {
 			return err
 		}
-		if e := b.LeaderEpoch(); e >= 0 && (len(epochs) == 0 || e > epochs[len(epochs)-1].epoch) {
-			epochs = withEpoch(epochs, e, b.BaseOffset())
-		}
+		l.epochs.found(b.LeaderEpoch(), b.BaseOffset())
 		s.noteLocked(b, int(bytes), pos, l.config.Load().IndexIntervalBytes)
 		if pos == 0 {
 			s.firstTs = b.MaxTimestamp()
 		}
 		r.next = b.NextOffset()
 		pos += bytes
-	}
-	if err := l.epochs.store(epochs); err != nil {
-		return err
 	}
 	if r.cut > 0 {
 		if err := f.Truncate(pos); err != nil {

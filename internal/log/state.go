@@ -194,7 +194,8 @@ func (l *Log) AssignEpoch(epoch int32, startOffset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	return l.writeFailed(l.epochs.assign(epoch, startOffset))
+	l.epochs.assign(epoch, startOffset)
+	return nil
 }
 
 // Err is why the log is out of service: ErrDirOffline with the cause; nil if it is not.

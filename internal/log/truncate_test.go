@@ -158,6 +158,12 @@ func TestEpochs(t *testing.T) {
 		}
 		return string(b)
 	}
+	if exists(f.fs, "/data/t-0/leader-epoch-checkpoint") {
+		t.Fatal("the epochs of records that were not flushed are on disk")
+	}
+	if err := l.Flush(l.EndOffset()); err != nil {
+		t.Fatal(err)
+	}
 	if got := file(); got != "0\n3\n1 0\n4 2\n6 4\n" {
 		t.Fatalf("%q", got)
 	}
@@ -180,8 +186,46 @@ func TestEpochs(t *testing.T) {
 	if err := l.AssignEpoch(10, 4); err != nil { // no record was written in 9
 		t.Fatal(err)
 	}
-	if got := file(); got != "0\n2\n4 3\n10 4\n" {
+	if got := fmt.Sprint(l.epochs.entries()); got != "[{4 3} {10 4}]" {
 		t.Fatalf("%q", got)
+	}
+}
+
+// A kill leaves in the file the entry of an epoch without records, which an older epoch of another leader contradicts,
+// and lacks those that were noted since the last flush. The records tell what is right.
+func TestEpochsAfterKill(t *testing.T) {
+	f := newFixture(t)
+	l := f.open()
+	f.append(l, batch("a"))
+	if err := l.AssignEpoch(5, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Flush(1); err != nil {
+		t.Fatal(err)
+	}
+	l.abandon()
+	l = f.open()
+	for offset, epoch := range []int32{1: 3, 2: 7, 3: 7} {
+		if epoch == 0 {
+			continue
+		}
+		b := batch("b")
+		b.SetBaseOffset(int64(offset))
+		b.SetLeaderEpoch(epoch)
+		if _, err := l.AppendFollower(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := fmt.Sprint(l.epochs.entries())
+	if want != "[{0 0} {3 1} {7 2}]" {
+		t.Fatal(want)
+	}
+	l.abandon()
+	f.opts.RecoveryPoint = 1
+	l = f.open()
+	defer l.Close()
+	if got := fmt.Sprint(l.epochs.entries()); got != want {
+		t.Errorf("after a kill %s, want %s", got, want)
 	}
 }
 
