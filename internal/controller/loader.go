@@ -230,13 +230,12 @@ func (l *loader) tell(delta *metadata.Delta, image *metadata.Image) {
 	l.onImage(image)
 }
 
-// replace begins anew from a snapshot. It is the first thing that the journal tells, so nobody was told of anything yet.
+// replace goes on from a snapshot: the first thing that the journal tells, or a jump over a part of the log that it does
+// not have. What the delta holds lies before the snapshot.
 func (l *loader) replace(image *metadata.Image) error {
-	delta, err := image.DeltaFromEmpty()
-	if err != nil {
-		return err
-	}
-	l.tell(delta, image)
+	l.delta, l.inTxn = nil, false
+	delta := metadata.DeltaBetween(l.image.Load(), image)
+	l.tell(delta, delta.Image(image.Offset(), image.Epoch()))
 	return nil
 }
 

@@ -113,6 +113,8 @@ func (j *memJournal) Save(_ context.Context, s journal.Snapshot) error {
 func (j *memJournal) Status() journal.Status { return journal.Status{Voters: []int32{1}} }
 func (j *memJournal) Close() error           { return nil }
 
+func (j *memJournal) Resign(context.Context) error { return nil }
+
 // shell is a controller on a memJournal in a synctest bubble.
 func shell(t *testing.T, props map[string]string) (*Controller, *memJournal) {
 	t.Helper()

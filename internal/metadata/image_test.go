@@ -104,6 +104,9 @@ func TestImageIsWhatItsRecordsAddUpTo(t *testing.T) {
 				t.Fatalf("image %d changed from\n%sto\n%s", i, texts[i], got)
 			}
 		}
+		if len(images) > 1 {
+			checkBetween(t, images[rapid.IntRange(0, len(images)-1).Draw(t, "from")], image)
+		}
 		again, err := image.DeltaFromEmpty()
 		if err != nil {
 			t.Fatal(err)
@@ -222,6 +225,26 @@ func checkDelta(t *rapid.T, d *Delta, before, after *Image) {
 				t.Fatalf("nobody was told of config %v", r)
 			}
 		}
+	}
+}
+
+// checkBetween jumps from an image to a snapshot of a later one.
+func checkBetween(t *rapid.T, before, after *Image) {
+	loaded, err := after.DeltaFromEmpty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := DeltaBetween(before, loaded.Image(after.offset, after.epoch))
+	image := d.Image(after.offset, after.epoch)
+	checkDelta(t, d, before, image)
+	if got, want := naiveOf(image).String(), naiveOf(after).String(); got != want {
+		t.Fatalf("after the jump:\n%swant:\n%s", got, want)
+	}
+	if image.NumPartitions() != after.NumPartitions() {
+		t.Fatalf("%d partitions after the jump, want %d", image.NumPartitions(), after.NumPartitions())
+	}
+	if again := DeltaBetween(image, after); !again.IsEmpty() {
+		t.Fatal("a jump to the same image changes something")
 	}
 }
 

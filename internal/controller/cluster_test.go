@@ -1,0 +1,115 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gregor/internal/journal"
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A node that was so far behind that the log it lacks is gone gets a snapshot while it runs. Its publishers are told
+// what is different, and nothing of what a transaction had begun.
+func TestSnapshotMidRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := shell(t, nil)
+		registerOne(t, c)
+		for _, name := range []string{"stays", "goes"} {
+			if got := do[*kmsg.CreateTopicsResponse](t, c, createRequest(name)); codeOf(got) != nil {
+				t.Fatal(codeOf(got))
+			}
+		}
+		p := &publications{c: c}
+		if err := c.AddPublisher(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		p.topics = nil
+		base := c.Image()
+		j.depose()
+
+		ahead := metadata.NewDelta(base)
+		for _, r := range []metadata.Record{
+			&metadata.RemoveTopicRecord{TopicID: base.Topic("goes").ID},
+			&metadata.TopicRecord{Name: "comes", TopicID: metadata.UUID{1, 15: 200}},
+			&metadata.PartitionRecord{TopicID: metadata.UUID{1, 15: 200}, Replicas: []int32{1}, ISR: []int32{1}, Leader: 1},
+		} {
+			if err := ahead.Apply(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.mu.Lock()
+		j.commit(batchOf(base, j.next, &metadata.BeginTransactionRecord{}, &metadata.TopicRecord{Name: "never", TopicID: metadata.UUID{2, 15: 200}}))
+		j.mu.Unlock()
+		if err := j.h.Load(snapshotOf(ahead.Image(1000, 7), 0)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := fmt.Sprint(p.topics); got != "[deleted goes created comes]" {
+			t.Fatalf("published %s", got)
+		}
+		if got := c.Image(); got.Offset() != 1000 || got.Epoch() != 7 || got.Topic("stays") != base.Topic("stays") || got.NumTopics() != 2 {
+			t.Fatalf("image at %d, epoch %d, %d topics", got.Offset(), got.Epoch(), got.NumTopics())
+		}
+		// And the log goes on behind it.
+		j.mu.Lock()
+		j.epoch, j.next = 8, 1001
+		j.commit(batchOf(c.Image(), 1001, &metadata.TopicRecord{Name: "more", TopicID: metadata.UUID{3, 15: 200}}))
+		j.mu.Unlock()
+		synctest.Wait()
+		if c.Image().Topic("more") == nil || c.Image().Topic("comes") == nil {
+			t.Fatal("the log does not go on behind the snapshot")
+		}
+	})
+}
+
+// A broker whose process has ended is fenced at once, unless it has come back meanwhile; and the shell is told whenever
+// this node begins to lead, so that it can look for such.
+func TestLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := shell(t, nil)
+		active := 0
+		j.depose()
+		synctest.Wait()
+		c.o.OnActive = func(image *metadata.Image) {
+			active++
+			if !c.Active() || image.Offset() < 0 {
+				t.Errorf("told too early: active %t, offset %d", c.Active(), image.Offset())
+			}
+		}
+		if c.Active() {
+			t.Fatal("active, and another leads")
+		}
+		j.Campaign()
+		synctest.Wait()
+		if active != 1 || !c.Active() {
+			t.Fatalf("told %d times, active %t", active, c.Active())
+		}
+		registerOne(t, c)
+		epoch := c.Image().Broker(1).Epoch
+		c.Lost(1, epoch-1)
+		c.Lost(7, 1)
+		synctest.Wait()
+		if c.Image().Broker(1).Fenced {
+			t.Fatal("fenced for the end of a process before it")
+		}
+		began := time.Now()
+		c.Lost(1, epoch)
+		synctest.Wait()
+		if !c.Image().Broker(1).Fenced || time.Since(began) > 0 {
+			t.Fatal("not fenced at once")
+		}
+		j.depose()
+		synctest.Wait()
+		c.Lost(1, epoch) // means nothing to who does not lead
+		synctest.Wait()
+	})
+}
+
+func batchOf(image *metadata.Image, offset int64, records ...metadata.Record) (b journal.Batch) {
+	values := encode(image, records)
+	return journal.Batch{Offset: offset, LastOffset: offset + int64(len(values)) - 1, Epoch: 1, Values: values, SizeBytes: 100}
+}
