@@ -72,6 +72,16 @@ func failAll(req kmsg.Request, err *apiError) kmsg.Response {
 		resp.ErrorCode = err.number()
 	case *kmsg.AssignReplicasToDirsResponse:
 		resp.ErrorCode = err.number()
+	case *kmsg.ControllerRegistrationResponse:
+		err.put(&resp.ErrorCode, &resp.ErrorMessage)
+	case *kmsg.DescribeQuorumResponse:
+		err.put(&resp.ErrorCode, &resp.ErrorMessage)
+	case *kmsg.AddRaftVoterResponse:
+		err.put(&resp.ErrorCode, &resp.ErrorMessage)
+	case *kmsg.RemoveRaftVoterResponse:
+		err.put(&resp.ErrorCode, &resp.ErrorMessage)
+	case *kmsg.UpdateRaftVoterResponse:
+		resp.ErrorCode = err.number()
 	}
 	return resp
 }
