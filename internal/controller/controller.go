@@ -56,6 +56,8 @@ type Controller struct {
 	active chan struct{} // closed when this node led for the first time
 	leader atomic.Int32
 
+	changing sync.WaitGroup // changes of the voters
+
 	mu     sync.Mutex // guards what follows; nobody holds it while deciding
 	queue  []event
 	closed bool
@@ -149,7 +151,10 @@ func (c *Controller) whyEnded() error {
 // Do asks the active controller. done is called exactly once, on any goroutine, when the outcome is durable and the
 // publishers of this node know of it; it must not block. While this node is not the active controller every request is
 // answered with NOT_CONTROLLER. Do keeps req: nobody may change it until done was called.
-func (c *Controller) Do(_ context.Context, from Caller, req kmsg.Request, done func(kmsg.Response)) {
+func (c *Controller) Do(ctx context.Context, from Caller, req kmsg.Request, done func(kmsg.Response)) {
+	if c.quorum(ctx, req, done) {
+		return
+	}
 	if !c.enqueue(event{from: from, req: req, done: done}) {
 		done(notController(req))
 	}
@@ -196,6 +201,7 @@ func (c *Controller) Close() error {
 	}
 	<-c.done
 	err := c.o.Journal.Close()
+	c.changing.Wait()
 	c.loader.close()
 	return err
 }

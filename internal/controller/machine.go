@@ -72,6 +72,8 @@ func (m *machine) request(e env, from Caller, req kmsg.Request) decision {
 		return m.registerBroker(e, r)
 	case *kmsg.BrokerHeartbeatRequest:
 		return m.brokerHeartbeat(e, r)
+	case *kmsg.ControllerRegistrationRequest:
+		return m.registerController(r)
 	case *kmsg.UnregisterBrokerRequest:
 		return m.unregisterBroker(e, r)
 	case *kmsg.AlterPartitionRequest:
