@@ -41,6 +41,7 @@ var kafkaErrors = []struct {
 	{err: log.ErrOffsetOutOfRange, kafka: kerr.OffsetOutOfRange},
 	{err: log.ErrDirOffline, kafka: kerr.KafkaStorageError},
 	{err: log.ErrNoSpace, kafka: kerr.KafkaStorageError},
+	{err: log.ErrTooManyFiles, kafka: kerr.KafkaStorageError},
 	{err: log.ErrClosed, kafka: kerr.NotLeaderForPartition},
 	{err: log.ErrTooLargeForSegment, kafka: kerr.RecordListTooLarge, tell: true},
 	{err: log.ErrTooLarge, kafka: kerr.MessageTooLarge, tell: true},

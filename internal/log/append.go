@@ -170,6 +170,9 @@ func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, origin Origin
 		return l.writeFailed(err)
 	}
 	position := s.written
+	if err := s.allocate(cfg); err != nil {
+		return l.writeFailed(err)
+	}
 	f, err := s.acquire()
 	if err != nil {
 		return l.writeFailed(err)

@@ -21,6 +21,7 @@ type background struct {
 	removes []removal // not sorted
 	flushes map[*logDir]*flushQueue
 	wake    chan struct{} // for the remover
+	crowded chan struct{} // for the sweeper
 
 	periodic []*periodic // when stepped
 }
@@ -47,6 +48,8 @@ func (b *background) start(d *Dirs) {
 	b.d = d
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.wake = make(chan struct{}, 1)
+	b.crowded = make(chan struct{}, 1)
+	b.d.files.over = func() { notify(b.crowded) }
 	b.flushes = map[*logDir]*flushQueue{}
 	for _, dir := range d.dirs {
 		b.flushes[dir] = &flushQueue{logs: map[*Log]int64{}, wake: make(chan struct{}, 1)}
@@ -65,6 +68,9 @@ func (b *background) begin() {
 		} else {
 			b.run(func() { b.flusher(dir) })
 		}
+	}
+	if !o.Stepped {
+		b.run(b.sweeper)
 	}
 	b.every(o.HighWatermarkInterval, func() { b.checkpoint(b.d.checkpointHighWatermarks) })
 	b.every(o.CheckpointInterval, func() {
@@ -143,7 +149,28 @@ func (b *background) retention() {
 		if _, err := l.DeleteOldSegments(); err != nil && !errors.Is(err, ErrDirOffline) && !errors.Is(err, ErrClosed) {
 			b.d.slog.Warn("retention failed", "dir", l.Dir(), "error", err)
 		}
-		l.Sweep()
+		b.flushed(l, l.Sweep())
+	}
+}
+
+// sweeper closes idle files when too many are open: those that were not used since the last sweep, and if that is not
+// enough, those that were not used since a moment ago.
+func (b *background) sweeper() {
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-b.crowded:
+		}
+		files := &b.d.files
+		for round := 0; round < 2 && files.n.Load() > files.limit*3/4; round++ {
+			for l := range b.d.All() {
+				if b.ctx.Err() != nil {
+					return
+				}
+				b.flushed(l, l.Sweep())
+			}
+		}
 	}
 }
 

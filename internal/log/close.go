@@ -18,6 +18,12 @@ func (l *Log) Close() error {
 		l.retireAll()
 		return err
 	}
+	if !l.pending() {
+		l.closed = true
+		l.mu.Unlock()
+		l.retireAll()
+		return nil
+	}
 	err := l.takeSnapshot(l.next)
 	if serr := l.active().seal(); err == nil {
 		err = serr
@@ -36,6 +42,18 @@ func (l *Log) Close() error {
 		return fmt.Errorf("closing log %s: %w", l.dir, err)
 	}
 	return nil
+}
+
+// pending tells whether a flush has anything to do. Of a log that was only opened, or made and never written to, it has
+// not. mu is held.
+func (l *Log) pending() bool {
+	f := &l.flush
+	for _, s := range *l.segments.Load() {
+		if s.allocated || s.dirtyIndex {
+			return true
+		}
+	}
+	return l.next != f.point.Load() || f.dirty.Load() || len(l.unsyncedSnapshots) > 0 || l.config.Load().Preallocate || l.epochs.needsSave(l.next)
 }
 
 func (l *Log) retireAll() {

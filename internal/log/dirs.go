@@ -35,6 +35,7 @@ type DirsOptions struct {
 	StartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms
 	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
 	FlushCheckInterval      time.Duration // how often flush.ms is looked at
+	MaxOpenFiles            int64         // segment files kept open; 0: half of what the process may open
 
 	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
 	Stepped bool
@@ -62,6 +63,7 @@ type Dirs struct {
 	clusterID   string
 	brokerEpoch atomic.Int64
 	lastEpoch   int64
+	files       openFiles
 
 	moving sync.RWMutex // Create holds it for reading, Delete and MarkStray for writing
 
@@ -94,8 +96,10 @@ type logDir struct {
 	boot  bool // was last used since the machine started
 	err   atomic.Pointer[error]
 
-	checkpoints sync.Mutex // guards written
-	written     map[string]offsetCheckpoint
+	logs int // placed, broken or being made here; Dirs.mu guards it
+
+	checkpoints sync.Mutex           // guards written, and Log.checkpointed of the logs here
+	written     [checkpointKinds]int // entries of each file; -1 before it is written
 }
 
 func (d *logDir) offline() error {
@@ -116,42 +120,24 @@ func (d *Dirs) PreviousBrokerEpoch() int64 { return d.lastEpoch }
 
 // Dirs lists the directories, those offline too.
 func (d *Dirs) Dirs() []Dir {
-	counts := d.countLogs()
 	list := make([]Dir, 0, len(d.dirs))
 	for _, dir := range d.dirs {
-		list = append(list, d.describe(dir, counts[dir]))
+		list = append(list, d.describe(dir))
 	}
 	return list
 }
 
-func (d *Dirs) describe(dir *logDir, logs int) Dir {
-	out := Dir{Path: dir.path, ID: dir.id, Err: dir.offline(), Free: -1, Total: -1, Logs: logs}
+func (d *Dirs) describe(dir *logDir) Dir {
+	out := Dir{Path: dir.path, ID: dir.id, Err: dir.offline(), Free: -1, Total: -1}
+	d.mu.Lock()
+	out.Logs = dir.logs
+	d.mu.Unlock()
 	if out.Err == nil {
 		if free, total, err := d.fs.FreeBytes(dir.path); err == nil {
 			out.Free, out.Total = free, total
 		}
 	}
 	return out
-}
-
-func (d *Dirs) countLogs() map[*logDir]int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.countLogsLocked()
-}
-
-func (d *Dirs) countLogsLocked() map[*logDir]int {
-	counts := map[*logDir]int{}
-	for _, p := range d.logs {
-		counts[p.dir]++
-	}
-	for _, b := range d.broken {
-		counts[b.dir]++
-	}
-	for _, dir := range d.making {
-		counts[dir]++
-	}
-	return counts
 }
 
 // Get finds a log; nil if this node has none, or none that could be opened (see Broken). A log whose directory failed
@@ -206,7 +192,8 @@ func (d *Dirs) DirOf(l *Log) [16]byte {
 	return [16]byte{}
 }
 
-// Create makes a new log (several at once if called so: the disk syncs them together), on the directory with the fewest logs, or on the one with the id dir if that is not zero.
+// Create makes a new log, on the directory with the fewest logs, or on the one with the id dir if that is not zero. What
+// it makes is not on disk before the log's first flush.
 // Errors: ErrExists; ErrDirOffline if the directory, or all, are offline; why the partition's log on disk cannot be
 // opened; ErrNoSpace.
 func (d *Dirs) Create(topic string, id [16]byte, partition int32, dir [16]byte, c *Config) (*Log, error) {
@@ -222,6 +209,7 @@ func (d *Dirs) Create(topic string, id [16]byte, partition int32, dir [16]byte, 
 	defer d.mu.Unlock()
 	delete(d.making, key)
 	if err != nil {
+		place.logs--
 		return nil, err
 	}
 	d.logs[key] = placed{l, place}
@@ -242,6 +230,7 @@ func (d *Dirs) reserve(key partitionKey, dir [16]byte) (*logDir, error) {
 	place, err := d.choose(dir)
 	if err == nil {
 		d.making[key] = place
+		place.logs++
 	}
 	return place, err
 }
@@ -269,7 +258,6 @@ func (d *Dirs) make(place *logDir, key partitionKey, id [16]byte, c *Config) (*L
 
 // choose finds the directory for a new log. mu is held.
 func (d *Dirs) choose(id [16]byte) (*logDir, error) {
-	counts := d.countLogsLocked()
 	var best *logDir
 	for _, dir := range d.dirs {
 		if id != [16]byte{} {
@@ -278,7 +266,7 @@ func (d *Dirs) choose(id [16]byte) (*logDir, error) {
 			}
 			continue
 		}
-		if dir.offline() == nil && (best == nil || counts[dir] < counts[best]) {
+		if dir.offline() == nil && (best == nil || dir.logs < best.logs) {
 			best = dir
 		}
 	}
@@ -296,6 +284,7 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		Dir: path, Topic: key.topic, Partition: key.partition, TopicID: id, Config: c,
 		Clock: d.o.Clock, FS: d.fs, Logger: d.slog, ProducerExpirationMs: d.o.ProducerExpirationMs,
 		Later:   d.background.later,
+		files:   &d.files,
 		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
 		Lowered: func(*Log) error { return d.checkpointRecovery(dir) },
 		Failed: func(_ *Log, err error) {
@@ -318,7 +307,7 @@ func (d *Dirs) fail(dir *logDir, cause error) {
 			p.l.Fail(cause)
 		}
 		if d.o.Offline != nil {
-			d.o.Offline(d.describe(dir, d.countLogs()[dir]), cause)
+			d.o.Offline(d.describe(dir), cause)
 		}
 	})
 }

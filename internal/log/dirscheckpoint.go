@@ -3,7 +3,6 @@ package log
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 
 	"gregor/internal/log/vfs"
@@ -32,39 +31,70 @@ func (d *Dirs) checkpoint(dir *logDir, all bool) error {
 	return err
 }
 
+// checkpointKind is one of the files that keep an offset for each log of a directory.
+type checkpointKind int
+
+const (
+	highWatermarkCheckpoint checkpointKind = iota
+	recoveryPointCheckpoint
+	logStartCheckpoint
+	checkpointKinds = 3
+)
+
+func (k checkpointKind) file() string {
+	return [...]string{highWatermarkCheckpointFile, recoveryPointCheckpointFile, logStartCheckpointFile}[k]
+}
+
 func (d *Dirs) checkpointHighWatermarks(dir *logDir) error {
-	return d.writeCheckpoint(dir, highWatermarkCheckpointFile, func(l *Log) (int64, bool) { return l.HighWatermark(), true })
+	return d.writeCheckpoint(dir, highWatermarkCheckpoint, (*Log).HighWatermark)
 }
 
 func (d *Dirs) checkpointRecovery(dir *logDir) error {
-	return d.writeCheckpoint(dir, recoveryPointCheckpointFile, func(l *Log) (int64, bool) { return l.RecoveryPoint(), true })
+	return d.writeCheckpoint(dir, recoveryPointCheckpoint, (*Log).RecoveryPoint)
 }
 
 // checkpointStarts keeps the log starts that the segments' names do not tell.
 func (d *Dirs) checkpointStarts(dir *logDir) error {
-	return d.writeCheckpoint(dir, logStartCheckpointFile, func(l *Log) (int64, bool) {
+	return d.writeCheckpoint(dir, logStartCheckpoint, func(l *Log) int64 {
 		start := l.StartOffset()
-		return start, start > (*l.segments.Load())[0].base
+		if start <= (*l.segments.Load())[0].base {
+			return -1
+		}
+		return start
 	})
 }
 
-// writeCheckpoint writes a file if it changes.
-func (d *Dirs) writeCheckpoint(dir *logDir, name string, value func(*Log) (int64, bool)) error {
+// writeCheckpoint writes a file if it changes; value gives the offset of a log, -1 if it has none to keep. Whether it
+// changes is found by comparing with what each log remembers, since of ten thousand logs most are idle.
+func (d *Dirs) writeCheckpoint(dir *logDir, kind checkpointKind, value func(*Log) int64) error {
 	dir.checkpoints.Lock()
 	defer dir.checkpoints.Unlock()
-	c := offsetCheckpoint{}
-	for _, p := range d.list(dir) {
-		if offset, ok := value(p.l); ok {
-			c[partitionKey{p.l.Topic(), p.l.Partition()}] = offset
+	list := d.list(dir)
+	n, changed := 0, false
+	for _, p := range list {
+		offset := value(p.l)
+		changed = changed || offset != p.l.checkpointed[kind]
+		if offset >= 0 {
+			n++
 		}
 	}
-	if old, ok := dir.written[name]; ok && maps.Equal(old, c) {
+	if !changed && n == dir.written[kind] {
 		return nil
 	}
-	err := vfs.ReplaceFile(d.fs, filepath.Join(dir.path, name), c.encode(), true)
+	c := make(offsetCheckpoint, n)
+	offsets := make([]int64, len(list))
+	for i, p := range list {
+		if offsets[i] = value(p.l); offsets[i] >= 0 {
+			c[partitionKey{p.l.Topic(), p.l.Partition()}] = offsets[i]
+		}
+	}
+	err := vfs.ReplaceFile(d.fs, filepath.Join(dir.path, kind.file()), c.encode(), true)
 	switch {
 	case err == nil:
-		dir.written[name] = c
+		for i, p := range list {
+			p.l.checkpointed[kind] = offsets[i]
+		}
+		dir.written[kind] = len(c)
 		return nil
 	case isNoSpace(err):
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)

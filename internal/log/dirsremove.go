@@ -64,6 +64,12 @@ func (d *Dirs) takeOut(name Name, suffix string) (l leaving, ok bool) {
 	d.mu.Lock()
 	p, found := d.logs[key]
 	broken, isBroken := d.broken[key]
+	if found {
+		p.dir.logs--
+	}
+	if isBroken {
+		broken.dir.logs--
+	}
 	delete(d.logs, key)
 	delete(d.broken, key)
 	d.mu.Unlock()

@@ -31,8 +31,14 @@ type epochs struct {
 	saved   []epochEntry // what the file has
 }
 
-func loadEpochs(fsys vfs.FS, dir string) (*epochs, error) {
+func newEpochs(fsys vfs.FS, dir string) *epochs {
 	c := &epochs{fs: fsys, path: filepath.Join(dir, epochCheckpointFile)}
+	c.list.Store(&c.saved)
+	return c
+}
+
+func loadEpochs(fsys vfs.FS, dir string) (*epochs, error) {
+	c := newEpochs(fsys, dir)
 	b, err := readFile(fsys, c.path)
 	if err != nil && !isNotExist(err) {
 		return nil, err

@@ -64,6 +64,9 @@ var (
 	// ErrNoSpace: the disk is full; reads go on, a later write may succeed (KAFKA_STORAGE_ERROR, retriable).
 	ErrNoSpace = errors.New("no space left on the log directory's disk")
 
+	// ErrTooManyFiles: the process may not open more files; a later try may succeed (KAFKA_STORAGE_ERROR, retriable).
+	ErrTooManyFiles = errors.New("too many open files; raise the limit (ulimit -n, LimitNOFILE)")
+
 	// ErrClosed: the log was closed or deleted (NOT_LEADER_OR_FOLLOWER).
 	ErrClosed = errors.New("log closed")
 
@@ -86,10 +89,18 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, vfs.ErrNoSpace) || isQuota(err)
 }
 
+// isTooManyFiles tells of an error that says nothing of the disk: this process, or the machine, has no descriptor left.
+func isTooManyFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, ErrTooManyFiles)
+}
+
 // isDiskFailure tells whether an error comes from the operating system, as opposed to the content of a file.
 func isDiskFailure(err error) bool {
 	var path *fs.PathError
 	var errno syscall.Errno
+	if isTooManyFiles(err) {
+		return false
+	}
 	return errors.As(err, &path) || errors.As(err, &errno) || errors.Is(err, vfs.ErrFault)
 }
 

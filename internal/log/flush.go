@@ -16,6 +16,7 @@ type flusher struct {
 	point   atomic.Int64 // the recovery point: everything below is on disk
 	lastMs  atomic.Int64 // when the last flush ended
 	dirty   atomic.Bool  // files were created or removed since the directory was synced
+	newborn atomic.Bool  // never flushed: it may not be on disk that there is such a log
 	mu      sync.Mutex
 	cond    sync.Cond
 	running bool
@@ -125,8 +126,8 @@ func (l *Log) flushAll(closing bool) error {
 	if err := l.epochs.save(); err != nil {
 		return l.syncFailed(err)
 	}
-	if l.flush.dirty.Swap(false) {
-		if err := l.fs.SyncDir(l.dir); err != nil {
+	if l.flush.newborn.Load() || l.flush.dirty.Load() {
+		if err := l.syncNames(); err != nil {
 			return l.syncFailed(err)
 		}
 	}
@@ -152,6 +153,21 @@ func (l *Log) flushAll(closing bool) error {
 	}
 	l.flush.lastMs.Store(l.now().UnixMilli())
 	return nil
+}
+
+// syncNames makes it durable which files the log has; of a new log, that there is one.
+func (l *Log) syncNames() error {
+	l.flush.dirty.Store(false)
+	newborn := l.flush.newborn.Swap(false)
+	if newborn {
+		if err := syncFileIfThere(l.fs, filepath.Join(l.dir, partitionMetadataFile)); err != nil {
+			return err
+		}
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil || !newborn {
+		return err
+	}
+	return l.fs.SyncDir(filepath.Dir(l.dir))
 }
 
 // syncFailed takes the log out of service whatever the error: after a failed fsync the system may have dropped the

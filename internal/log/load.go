@@ -12,9 +12,10 @@ import (
 
 // load reads the directory and recovers what a crash left.
 func (l *Log) load() error {
-	if err := makeDir(l.fs, l.dir); err != nil {
-		return err
+	if !exists(l.fs, l.dir) {
+		return l.create()
 	}
+	l.flush.newborn.Store(l.o.RecoveryPoint == 0)
 	if err := l.finishSwap(); err != nil {
 		return err
 	}
@@ -35,11 +36,40 @@ func (l *Log) load() error {
 	return l.recover(list)
 }
 
+// create makes a log where there is none. Nothing is synced: the first flush does it, before it says that something is on
+// disk. Until then a power failure may leave no log, or an empty one, which is what was promised.
+func (l *Log) create() error {
+	if err := makeDir(l.fs, filepath.Dir(l.dir)); err != nil {
+		return err
+	}
+	if err := l.fs.MkdirAll(l.dir); err != nil {
+		return err
+	}
+	l.flush.newborn.Store(true)
+	l.id = l.o.TopicID
+	if l.id != [16]byte{} {
+		if err := vfs.WriteFile(l.fs, filepath.Join(l.dir, partitionMetadataFile), encodePartitionMetadata(l.id), false); err != nil {
+			return err
+		}
+	}
+	l.epochs = newEpochs(l.fs, l.dir)
+	return l.startEmpty(l.o.LogStartOffset)
+}
+
 // loadTopicID compares partition.metadata with the topic id that the log is opened for, and writes it if it is missing.
 func (l *Log) loadTopicID() error {
 	path := filepath.Join(l.dir, partitionMetadataFile)
 	b, err := readFile(l.fs, path)
 	var zero [16]byte
+	id, derr := decodePartitionMetadata(path, b)
+	if err == nil && derr != nil && l.o.RecoveryPoint == 0 {
+		// The log was never flushed, so neither was this file.
+		l.slog.Warn("a power failure took the topic id of a log", "dir", l.dir, "error", derr)
+		if err := removeFile(l.fs, path); err != nil {
+			return err
+		}
+		err = fs.ErrNotExist
+	}
 	switch {
 	case isNotExist(err):
 		l.id = l.o.TopicID
@@ -49,10 +79,10 @@ func (l *Log) loadTopicID() error {
 		return vfs.ReplaceFile(l.fs, path, encodePartitionMetadata(l.id), true)
 	case err != nil:
 		return err
+	case derr != nil:
+		return derr
 	}
-	if l.id, err = decodePartitionMetadata(path, b); err != nil {
-		return err
-	}
+	l.id = id
 	if l.o.TopicID != zero && l.o.TopicID != l.id {
 		return fmt.Errorf("%w: %s holds topic id %s, but topic %s has %s", ErrInconsistent, l.dir, formatID(l.id), l.o.Topic, formatID(l.o.TopicID))
 	}
@@ -191,7 +221,7 @@ func (l *Log) listSegments(names []fs.DirEntry) ([]*segment, error) {
 			if err != nil {
 				return nil, err
 			}
-			s := newSegment(l.fs, l.dir, base, l.o.Config)
+			s := newSegment(l.fs, l.o.files, l.dir, base, l.o.Config)
 			s.written = info.Size()
 			s.size.Store(info.Size())
 			s.createdMs = info.ModTime().UnixMilli()

@@ -54,6 +54,8 @@ type Options struct {
 
 	// Failed is told once, when the log is taken out of service by an I/O error.
 	Failed func(l *Log, err error)
+
+	files *openFiles // of all logs of a node; nil: not counted
 }
 
 // AppendInfo describes what was appended, or, for a duplicate, what had been appended the first time.

@@ -22,6 +22,7 @@ func OpenDirs(o DirsOptions) (*Dirs, error) {
 	d := &Dirs{o: o, fs: o.FS, slog: o.Logger, logs: map[partitionKey]placed{}, broken: map[partitionKey]brokenLog{},
 		making: map[partitionKey]*logDir{}, lastEpoch: -1}
 	d.brokerEpoch.Store(-1)
+	d.files.limit = o.MaxOpenFiles
 	if err := d.takeDirs(); err != nil {
 		d.unlock()
 		return nil, err
@@ -65,6 +66,9 @@ func (o *DirsOptions) setDefaults() {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.MaxOpenFiles <= 0 {
+		o.MaxOpenFiles = maxOpenFiles()
+	}
 	if o.RecoveryThreads <= 0 {
 		o.RecoveryThreads = 2
 	}
@@ -106,7 +110,7 @@ func (d *Dirs) takeDirs() error {
 	clean := true
 	var metas []*MetaProperties
 	for _, path := range d.o.Paths {
-		dir := &logDir{path: path, written: map[string]offsetCheckpoint{}}
+		dir := &logDir{path: path, written: [checkpointKinds]int{-1, -1, -1}}
 		if slices.ContainsFunc(d.dirs, func(o *logDir) bool { return filepath.Clean(o.path) == filepath.Clean(path) }) {
 			return fmt.Errorf("%w: log.dirs names %s twice", ErrInconsistent, path)
 		}
@@ -307,6 +311,7 @@ func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err er
 		other, twice := d.logs[key]
 		if !twice {
 			d.logs[key] = placed{l, dir}
+			dir.logs++
 		}
 		d.mu.Unlock()
 		if !twice {
@@ -322,6 +327,7 @@ func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err er
 	d.slog.Error("log cannot be opened, its replica is offline", "dir", path, "error", err)
 	d.mu.Lock()
 	d.broken[key] = brokenLog{path, dir, err}
+	dir.logs++
 	d.mu.Unlock()
 }
 

@@ -58,7 +58,7 @@ func (l *Log) recover(list []*segment) error {
 
 // startEmpty begins a log without records.
 func (l *Log) startEmpty(offset int64) error {
-	s, err := createSegment(l.fs, l.dir, offset, l.config.Load(), l.now())
+	s, err := createSegment(l.fs, l.o.files, l.dir, offset, l.config.Load(), l.now())
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,11 @@ func (l *Log) startEmpty(offset int64) error {
 	l.end.Store(offset)
 	l.flush.point.Store(offset)
 	l.flush.lastMs.Store(l.now().UnixMilli())
-	return l.fs.SyncDir(l.dir)
+	s.closeFile() // until there is something to write
+	if offset == 0 && l.flush.newborn.Load() {
+		return nil
+	}
+	return l.syncNames()
 }
 
 // findEnd walks from the last index entry of a segment to its end. Error: one that isBadBatch tells.
@@ -87,6 +91,10 @@ func (l *Log) findEnd(s *segment) (int64, error) {
 	if err := s.load(); err != nil {
 		return 0, err
 	}
+	pos, next, size := int64(0), s.base, s.size.Load()
+	if size == 0 {
+		return next, nil
+	}
 	f, err := s.acquireLocked()
 	if err != nil {
 		return 0, err
@@ -94,7 +102,6 @@ func (l *Log) findEnd(s *segment) (int64, error) {
 	defer f.release()
 	w := newWalker(f, walkChunk)
 	defer w.close()
-	pos, next, size := int64(0), s.base, s.size.Load()
 	if n := len(s.idx.entries); n > 0 {
 		pos = int64(s.idx.entries[n-1].position)
 	}
@@ -267,7 +274,7 @@ func (r *recovery) save(size int64) error {
 	l, s := r.l, r.s
 	s.written = size
 	s.size.Store(size)
-	s.loaded, s.dirtyIndex = true, true
+	s.loaded, s.dirtyIndex = true, size > 0 || r.cut > 0
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
 	if err := s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false); err != nil {
 		return err
@@ -305,9 +312,7 @@ func (l *Log) enterService(list []*segment, clean bool) error {
 	}
 	active.mu.Lock()
 	err := active.load()
-	if err == nil {
-		err = active.allocateIndexes(l.config.Load())
-	}
+	active.closeFile() // until somebody writes or reads
 	active.mu.Unlock()
 	if err != nil {
 		return err
@@ -327,7 +332,8 @@ func (l *Log) enterService(list []*segment, clean bool) error {
 	l.highWatermark.Store(min(max(l.o.HighWatermark, start), l.next))
 	l.end.Store(l.next)
 	l.flush.point.Store(max(point, start))
-	l.flush.dirty.Store(true)
+	empty := len(list) == 1 && active.written == 0 && !active.dirtyIndex
+	l.flush.dirty.Store(!clean && !empty)
 	l.flush.lastMs.Store(l.now().UnixMilli())
 	l.producers.end = l.next
 	l.producers.replicated(l.highWatermark.Load())

@@ -59,7 +59,13 @@ func (l *Log) roll(base int64) (*segment, error) {
 	if old.base == base {
 		return nil, fmt.Errorf("%w: segment %d of %s is to be rolled at its own base", errBroken, base, l.dir)
 	}
-	s, err := createSegment(l.fs, l.dir, base, cfg, l.now())
+	if l.flush.newborn.Load() {
+		// A power failure must not leave the second segment without the first.
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return nil, err
+		}
+	}
+	s, err := createSegment(l.fs, l.o.files, l.dir, base, cfg, l.now())
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -47,7 +46,7 @@ func BenchmarkTenThousandPartitions(b *testing.B) {
 			})
 		})
 		b.ReportMetric(float64(heap()-before)/n, "heap-B/log")
-		b.ReportMetric(float64(openFiles()), "files")
+		b.ReportMetric(float64(countFiles()), "files")
 		step("lead", func() { each(d, func(_ int, l *Log) error { return l.AssignEpoch(1, l.EndOffset()) }) })
 		step("append", func() {
 			each(d, func(i int, l *Log) error {
@@ -63,17 +62,17 @@ func BenchmarkTenThousandPartitions(b *testing.B) {
 		step("close", func() { d.Close() })
 		step("open", func() { d = open() })
 		b.ReportMetric(float64(heap()-before)/n, "heap-opened-B/log")
-		b.ReportMetric(float64(openFiles()), "files-opened")
+		b.ReportMetric(float64(countFiles()), "files-opened")
 		step("lead-again", func() { each(d, func(_ int, l *Log) error { return l.AssignEpoch(2, l.EndOffset()) }) })
-		kill(d)
+		crash(d)
 		step("open-killed", func() { d = open() })
 		step("close-again", func() { d.Close() })
 		os.RemoveAll(dir)
 	}
 }
 
-// kill leaves the directories as the end of the process would.
-func kill(d *Dirs) {
+// crash leaves the directories as the end of the process would.
+func crash(d *Dirs) {
 	d.background.stop()
 	for l := range d.All() {
 		l.abandon()
@@ -88,12 +87,10 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-func openFiles() int {
+func countFiles() int {
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return 0
 	}
 	return len(list)
 }
-
-var _ = fmt.Sprint

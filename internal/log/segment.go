@@ -21,6 +21,7 @@ var errGone = errors.New("segment deleted")
 // are behind mu, held for a search in memory, or for reading an index file or opening the segment file the first time.
 type segment struct {
 	fs       vfs.FS
+	files    *openFiles
 	dir      string
 	base     int64
 	interval int // index.interval.bytes, for rebuilding the index
@@ -45,22 +46,25 @@ type segment struct {
 	sinceIndex int   // bytes appended since the last index entry
 	jitterMs   int64
 	flushed    bool // sealed and on disk durably, indexes too
+	allocated  bool // the index files have the size that they may grow to
 }
 
 // segmentFile is an open segment file, kept open by the segment and by each slice of it.
 type segmentFile struct {
 	vfs.File
-	refs atomic.Int32
+	refs  atomic.Int32
+	files *openFiles
 }
 
 func (f *segmentFile) release() {
 	if f.refs.Add(-1) == 0 {
 		f.Close()
+		f.files.closed()
 	}
 }
 
-func newSegment(fsys vfs.FS, dir string, base int64, cfg *Config) *segment {
-	return &segment{fs: fsys, dir: dir, base: base, interval: cfg.IndexIntervalBytes, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
+func newSegment(fsys vfs.FS, files *openFiles, dir string, base int64, cfg *Config) *segment {
+	return &segment{fs: fsys, files: files, dir: dir, base: base, interval: cfg.IndexIntervalBytes, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
 }
 
 func (s *segment) path(suffix string) string { return segmentPath(s.dir, s.base, suffix) }
@@ -73,20 +77,30 @@ func (s *segment) acquire() (*segmentFile, error) {
 }
 
 func (s *segment) acquireLocked() (*segmentFile, error) {
+	s.used = true
+	return s.acquireUnused()
+}
+
+// acquireUnused is acquire by work in the background, which does not keep the file open longer.
+func (s *segment) acquireUnused() (*segmentFile, error) {
 	if s.gone {
 		return nil, errGone
 	}
-	s.used = true
 	if s.file == nil {
-		f, err := s.fs.OpenWrite(s.path(logSuffix))
+		f, err := s.fs.Reopen(s.path(logSuffix))
 		if err != nil {
-			return nil, err
+			return nil, s.files.failed(err)
 		}
-		s.file = &segmentFile{File: f}
-		s.file.refs.Store(1)
+		s.keepOpen(f)
 	}
 	s.file.refs.Add(1)
 	return s.file, nil
+}
+
+func (s *segment) keepOpen(f vfs.File) {
+	s.file = &segmentFile{File: f, files: s.files}
+	s.file.refs.Store(1)
+	s.files.opened()
 }
 
 // retire makes the segment unusable for new readers; those that have the file keep it.
@@ -122,12 +136,31 @@ func (s *segment) sweep() {
 	}
 }
 
-// createSegment makes the files of an active segment.
-func createSegment(fsys vfs.FS, dir string, base int64, cfg *Config, now time.Time) (*segment, error) {
-	s := newSegment(fsys, dir, base, cfg)
+// idle tells of an active segment whether nobody used it since the last call, though its file is open.
+func (s *segment) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	idle := !s.used && s.file != nil
+	s.used = false
+	return idle
+}
+
+// rest closes the file of an active segment, unless it was used since idle said that it is not.
+func (s *segment) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.used {
+		s.closeFile()
+	}
+}
+
+// createSegment makes the files of an active segment. The indexes get their full size with the first append, so that a
+// partition that nobody writes to costs no more than names.
+func createSegment(fsys vfs.FS, files *openFiles, dir string, base int64, cfg *Config, now time.Time) (*segment, error) {
+	s := newSegment(fsys, files, dir, base, cfg)
 	f, err := fsys.Create(s.path(logSuffix))
 	if err != nil {
-		return nil, err
+		return nil, files.failed(err)
 	}
 	if cfg.Preallocate {
 		if err := f.Truncate(int64(cfg.SegmentBytes)); err != nil {
@@ -135,14 +168,13 @@ func createSegment(fsys vfs.FS, dir string, base int64, cfg *Config, now time.Ti
 			return nil, errors.Join(err, removeFile(fsys, s.path(logSuffix)))
 		}
 	}
-	s.file = &segmentFile{File: f}
-	s.file.refs.Store(1)
+	s.keepOpen(f)
 	s.loaded, s.txn.loaded, s.used = true, true, true
 	s.createdMs = now.UnixMilli()
 	// A crash can leave a transaction index without its segment.
 	err = removeFile(fsys, s.path(txnIndexSuffix))
 	if err == nil {
-		err = s.allocateIndexes(cfg)
+		err = s.writeIndexes(0, 0, false)
 	}
 	if err != nil {
 		s.retire()
@@ -163,13 +195,15 @@ func (s *segment) seal() error {
 		return nil
 	}
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
-	s.dirtyIndex = true
+	s.dirtyIndex, s.allocated = true, false
 	return s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false)
 }
 
 // sync makes the bytes, and of a sealed segment the indexes, durable.
 func (s *segment) sync(sealed bool) error {
-	f, err := s.acquire()
+	s.mu.Lock()
+	f, err := s.acquireUnused()
+	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -251,6 +285,7 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 	if err := s.findMaxTimestamp(f, position); err != nil {
 		return err
 	}
+	s.idx.written, s.tidx.written = 0, 0
 	return s.allocateIndexes(cfg)
 }
 

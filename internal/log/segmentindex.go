@@ -6,12 +6,26 @@ import (
 	"gregor/internal/log/vfs"
 )
 
-// allocateIndexes writes the index files of an active segment in full size.
+// allocateIndexes gives the index files of an active segment their full size.
 func (s *segment) allocateIndexes(cfg *Config) error {
-	s.idx.written, s.tidx.written = 0, 0
 	size := int64(cfg.SegmentIndexBytes)
-	return s.writeIndexes(max(size/offsetEntrySize, int64(len(s.idx.entries)))*offsetEntrySize,
+	err := s.writeIndexes(max(size/offsetEntrySize, int64(len(s.idx.entries)))*offsetEntrySize,
 		max(size/timeEntrySize, int64(len(s.tidx.entries)))*timeEntrySize, false)
+	s.allocated = err == nil
+	return err
+}
+
+// allocate makes ready for an append what a segment that was only made or opened lacks. The log's mutex is held.
+func (s *segment) allocate(cfg *Config) error {
+	if s.allocated {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.load(); err != nil {
+		return err
+	}
+	return s.allocateIndexes(cfg)
 }
 
 // writeIndexes writes the entries that the files lack; a size of -1 leaves the file's size alone.

@@ -180,6 +180,7 @@ func (c *countingFS) count(f vfs.File, err error) (vfs.File, error) {
 
 func (c *countingFS) Open(name string) (vfs.File, error)      { return c.count(c.FS.Open(name)) }
 func (c *countingFS) OpenWrite(name string) (vfs.File, error) { return c.count(c.FS.OpenWrite(name)) }
+func (c *countingFS) Reopen(name string) (vfs.File, error)    { return c.count(c.FS.Reopen(name)) }
 func (c *countingFS) Create(name string) (vfs.File, error)    { return c.count(c.FS.Create(name)) }
 
 func (f *countedFile) Close() error {

@@ -44,6 +44,8 @@ type Log struct {
 	snapshots []int64 // offsets of the snapshot files, ascending
 	closed    bool
 
+	checkpointed [checkpointKinds]int64 // what the checkpoints of its directory say; guarded by those
+
 	unsyncedSnapshots []int64 // written since the last flush
 	truncations       int     // counts them, so that a flush under way notices
 
@@ -72,6 +74,7 @@ func Open(o Options) (*Log, error) {
 	l := &Log{o: o, fs: o.FS, dir: o.Dir, now: o.Clock,
 		slog: o.Logger.With("topic", o.Topic, "partition", o.Partition)}
 	l.flush.init()
+	l.checkpointed = [checkpointKinds]int64{-1, -1, -1}
 	l.config.Store(o.Config)
 	l.unstable.Store(math.MaxInt64)
 	if err := l.load(); err != nil {
@@ -280,10 +283,20 @@ func (l *Log) SaveIndexes() error {
 	return l.writeFailed(l.active().saveIndexes())
 }
 
-// Sweep gives back the memory and descriptors of segments that were not read since the last sweep.
-func (l *Log) Sweep() {
+// Sweep gives back the memory and descriptors of segments that were not used since the last sweep. What was written to
+// the active one is flushed first: the system tells of an error of its writing only to who has the file open.
+func (l *Log) Sweep() error {
 	list := *l.segments.Load()
 	for _, s := range list[:len(list)-1] {
 		s.sweep()
 	}
+	active := list[len(list)-1]
+	if !active.idle() {
+		return nil
+	}
+	if err := l.Flush(l.EndOffset()); err != nil {
+		return err
+	}
+	active.rest()
+	return nil
 }

@@ -140,7 +140,7 @@ func (l *Log) restartAt(offset int64) error {
 	if err := l.dropSegments(list); err != nil {
 		return l.truncateFailed(err)
 	}
-	s, err := createSegment(l.fs, l.dir, offset, l.config.Load(), l.now())
+	s, err := createSegment(l.fs, l.o.files, l.dir, offset, l.config.Load(), l.now())
 	if err != nil {
 		return l.truncateFailed(err)
 	}
@@ -154,9 +154,8 @@ func (l *Log) restartAt(offset int64) error {
 	l.start.Store(offset)
 	l.highWatermark.Store(offset)
 	l.end.Store(offset)
-	l.flush.dirty.Store(true)
 	if err == nil {
-		err = l.fs.SyncDir(l.dir)
+		err = l.syncNames()
 	}
 	l.flush.point.Store(offset)
 	return l.truncateFailed(err)

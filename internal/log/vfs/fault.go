@@ -70,6 +70,9 @@ func (f *Fault) OpenWrite(name string) (File, error) {
 	return f.file(OpCreate, name, f.FS.OpenWrite)
 }
 
+// Reopen implements FS.
+func (f *Fault) Reopen(name string) (File, error) { return f.file(OpOpen, name, f.FS.Reopen) }
+
 // Create implements FS.
 func (f *Fault) Create(name string) (File, error) { return f.file(OpCreate, name, f.FS.Create) }
 

@@ -196,6 +196,9 @@ func (m *Mem) Open(name string) (File, error) { return m.open(name, false, false
 // OpenWrite implements FS.
 func (m *Mem) OpenWrite(name string) (File, error) { return m.open(name, true, false, true) }
 
+// Reopen implements FS.
+func (m *Mem) Reopen(name string) (File, error) { return m.open(name, false, false, true) }
+
 // Create implements FS.
 func (m *Mem) Create(name string) (File, error) { return m.open(name, true, true, true) }
 

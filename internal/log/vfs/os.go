@@ -42,6 +42,9 @@ func (OS) OpenWrite(name string) (File, error) {
 	return newOSFile(openFile(name, os.O_RDWR|os.O_CREATE, 0o644))
 }
 
+// Reopen implements FS.
+func (OS) Reopen(name string) (File, error) { return newOSFile(openFile(name, os.O_RDWR, 0)) }
+
 // Create implements FS.
 func (OS) Create(name string) (File, error) {
 	return newOSFile(openFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644))

@@ -43,6 +43,9 @@ type FS interface {
 	// durable only after SyncDir.
 	OpenWrite(name string) (File, error)
 
+	// Reopen opens an existing file for reading and writing.
+	Reopen(name string) (File, error)
+
 	// Create is OpenWrite of an empty file: what was there is cut to nothing.
 	Create(name string) (File, error)
 
