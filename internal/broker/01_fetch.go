@@ -19,7 +19,7 @@ import (
 // The records of a response are ranges of segment files; they are never read into memory. KIP-74: the limits of bytes
 // yield to the first batch of the first partition that has any, so that a consumer always gets on.
 //
-// Deviation: a fetch of a replica is refused with NOT_LEADER_OR_FOLLOWER, because every partition has one replica.
+// A follower's fetch reads to the log's end and tells the leader where the follower is (KIP-903: with its broker epoch).
 func (b *Broker) fetch(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.FetchRequest)
 	f := &fetching{
@@ -28,21 +28,13 @@ func (b *Broker) fetch(_ context.Context, r *Request) {
 		committed: req.IsolationLevel == 1,
 	}
 	f.minBytes = min(int64(req.MinBytes), int64(f.maxBytes))
-	replicaID := req.ReplicaID
-	if req.Version >= 15 {
-		replicaID = req.ReplicaState.ID
-	}
+	f.follower = followerOf(req)
 	var sessionError *kerr.Error
 	if f.session, f.create, sessionError = b.sessions.begin(req); sessionError != nil {
 		r.replyFetch(&wire.FetchResponse{Version: req.Version, ErrorCode: sessionError.Code})
 		return
 	}
 	f.gather(req)
-	if replicaID >= 0 {
-		for i := range f.parts {
-			f.parts[i].err = kerr.NotLeaderForPartition
-		}
-	}
 	out, ready := f.read()
 	if ready || req.MaxWaitMillis <= 0 {
 		f.reply(out)
@@ -60,10 +52,32 @@ type fetching struct {
 	maxBytes  int
 	minBytes  int64
 	committed bool
+	follower  *replica.ReplicaRead // who fetches, if it is not a client
 
 	session *fetchSession // nil: outside of a session, or about to begin one
 	create  bool
 	parts   []fetchPart
+}
+
+// followerOf tells the follower that fetches; nil for a client.
+func followerOf(req *kmsg.FetchRequest) *replica.ReplicaRead {
+	id, epoch := req.ReplicaID, int64(-1)
+	if req.Version >= 15 {
+		id, epoch = req.ReplicaState.ID, req.ReplicaState.Epoch
+	}
+	if id < 0 {
+		return nil
+	}
+	return &replica.ReplicaRead{ID: id, BrokerEpoch: epoch}
+}
+
+// again notes that the partitions are read once more: followers' positions were told the first time.
+func (f *fetching) again() {
+	for i := range f.parts {
+		if r := f.parts[i].opts.Replica; r != nil {
+			r.Again = true
+		}
+	}
 }
 
 // fetchPart is one partition that a request asks for.
@@ -92,7 +106,7 @@ func (f *fetching) gather(req *kmsg.FetchRequest) {
 				at = len(f.parts)
 				seen[k] = at
 			}
-			f.add(k, in.FetchOffset, in.PartitionMaxBytes, in.CurrentLeaderEpoch, in.LastFetchedEpoch, nil)
+			f.add(k, askOf(in), nil)
 			f.parts[at] = f.parts[len(f.parts)-1]
 			f.parts = f.parts[:len(seen)]
 		})
@@ -102,14 +116,17 @@ func (f *fetching) gather(req *kmsg.FetchRequest) {
 	defer f.session.mu.Unlock()
 	f.parts = make([]fetchPart, 0, len(f.session.parts))
 	for p := f.session.order.next; p != &f.session.order; p = p.next {
-		f.add(p.key, p.offset, p.maxBytes, p.leaderEpoch, p.lastFetchedEpoch, p)
+		f.add(p.key, p.fetchAsk, p)
 	}
 }
 
-func (f *fetching) add(k partitionKey, offset int64, maxBytes, leaderEpoch, lastFetchedEpoch int32, sp *sessionPartition) {
+func (f *fetching) add(k partitionKey, ask fetchAsk, sp *sessionPartition) {
 	part := fetchPart{key: k, inMemory: sp, opts: replica.ReadOptions{
-		Offset: offset, MaxBytes: int(max(maxBytes, 0)), LeaderEpoch: leaderEpoch, LastFetchedEpoch: lastFetchedEpoch, Committed: f.committed,
+		Offset: ask.offset, MaxBytes: int(max(ask.maxBytes, 0)), LeaderEpoch: ask.leaderEpoch, LastFetchedEpoch: ask.lastFetchedEpoch, Committed: f.committed,
 	}}
+	if f.follower != nil {
+		part.opts.Replica = &replica.ReplicaRead{ID: f.follower.ID, BrokerEpoch: f.follower.BrokerEpoch, LogStartOffset: ask.logStart}
+	}
 	part.replica, part.err = f.b.partition(f.version >= 13, k.topic, k.id, k.partition)
 	switch {
 	case part.replica != nil && f.version < 13:
@@ -234,8 +251,13 @@ func (f *fetching) remember(out []wire.FetchPartition) []*sessionPartition {
 		}
 		seen[in.key] = struct{}{}
 		p := &sessionPartition{
-			key: in.key, offset: in.opts.Offset, maxBytes: int32(in.opts.MaxBytes),
-			leaderEpoch: in.opts.LeaderEpoch, lastFetchedEpoch: in.opts.LastFetchedEpoch,
+			key: in.key, fetchAsk: fetchAsk{
+				offset: in.opts.Offset, maxBytes: int32(in.opts.MaxBytes),
+				leaderEpoch: in.opts.LeaderEpoch, lastFetchedEpoch: in.opts.LastFetchedEpoch, logStart: -1,
+			},
+		}
+		if in.opts.Replica != nil {
+			p.logStart = in.opts.Replica.LogStartOffset
 		}
 		p.news(&out[i])
 		parts = append(parts, p)

@@ -36,14 +36,27 @@ type sessionPartition struct {
 	key        partitionKey
 	prev, next *sessionPartition
 
-	offset           int64
-	maxBytes         int32
-	leaderEpoch      int32
-	lastFetchedEpoch int32
+	fetchAsk
 
 	highWatermark  int64
 	logStartOffset int64
 	told           bool
+}
+
+// fetchAsk is what a request says of a partition.
+type fetchAsk struct {
+	offset           int64
+	logStart         int64 // of a follower's log
+	maxBytes         int32
+	leaderEpoch      int32
+	lastFetchedEpoch int32
+}
+
+func askOf(in *kmsg.FetchRequestTopicPartition) fetchAsk {
+	return fetchAsk{
+		offset: in.FetchOffset, logStart: in.LogStartOffset, maxBytes: in.PartitionMaxBytes,
+		leaderEpoch: in.CurrentLeaderEpoch, lastFetchedEpoch: in.LastFetchedEpoch,
+	}
 }
 
 // fetchSession is one client's session. The partitions are in the order in which they are served: one that gave records
@@ -96,7 +109,7 @@ func (s *fetchSession) update(req *kmsg.FetchRequest) {
 			p = &sessionPartition{key: k, highWatermark: -1, logStartOffset: -1}
 			s.add(p)
 		}
-		p.ask(in)
+		p.fetchAsk = askOf(in)
 	})
 	for i := range req.ForgottenTopics {
 		f := &req.ForgottenTopics[i]
@@ -104,11 +117,6 @@ func (s *fetchSession) update(req *kmsg.FetchRequest) {
 			s.remove(fetchKey(req.Version, f.Topic, f.TopicID, index))
 		}
 	}
-}
-
-func (p *sessionPartition) ask(in *kmsg.FetchRequestTopicPartition) {
-	p.offset, p.maxBytes = in.FetchOffset, in.PartitionMaxBytes
-	p.leaderEpoch, p.lastFetchedEpoch = in.CurrentLeaderEpoch, in.LastFetchedEpoch
 }
 
 // news reports whether an incremental response has to contain this answer, and remembers it as told.

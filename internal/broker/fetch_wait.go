@@ -39,7 +39,11 @@ func (f *fetching) wait(timeout time.Duration) {
 		p := &w.parts[i]
 		p.w, p.index = w, i
 		p.leader, p.epoch = f.parts[i].replica.Leader()
-		f.parts[i].replica.AddWaiter(p)
+		if f.follower != nil {
+			f.parts[i].replica.AddFollower(p)
+		} else {
+			f.parts[i].replica.AddWaiter(p)
+		}
 	}
 	f.r.Conn.replies.onEnd(f.r.slot, func() { w.end(false) }, func() { w.end(true) })
 	for i := range w.parts {
@@ -58,14 +62,18 @@ func (f *fetching) wait(timeout time.Duration) {
 // remove takes the waiter off its partitions.
 func (w *fetchWaiter) remove() {
 	for i := range w.parts {
-		w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
+		if w.f.follower != nil {
+			w.f.parts[i].replica.RemoveFollower(&w.parts[i])
+		} else {
+			w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
+		}
 	}
 }
 
 // Wake implements [replica.Waiter].
 func (p *partWaiter) Wake(part *replica.Partition) {
 	in := &p.w.f.parts[p.index]
-	available := min(part.Available(in.opts.Offset, in.opts.Committed), int64(in.opts.MaxBytes))
+	available := min(part.Available(&in.opts), int64(in.opts.MaxBytes))
 	if available > 0 && in.opts.MaxBytes == 0 {
 		available = 1
 	}
@@ -97,6 +105,7 @@ func (w *fetchWaiter) end(answer bool) {
 			w.f.r.Drop()
 			return
 		}
+		w.f.again()
 		out, _ := w.f.read()
 		w.f.reply(out)
 	})

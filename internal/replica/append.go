@@ -34,7 +34,7 @@ func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.O
 	if err != nil {
 		return Appended{info, ld.epoch}, err
 	}
-	ld.advance()
+	ld.appended()
 	return Appended{info, ld.epoch}, nil
 }
 

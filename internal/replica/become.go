@@ -18,8 +18,12 @@ func (p *Partition) become(m *Manager, mp *metadata.Partition) {
 		return
 	case mp.Leader == m.o.NodeID:
 		p.becomeLeader(m, mp)
+	case old.follower != nil && old.leaderEpoch == mp.LeaderEpoch:
+		return
 	default:
-		p.resign(m, &role{follower: &follower{}, leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch})
+		f := &follower{p: p, leader: mp.Leader, epoch: mp.LeaderEpoch}
+		p.resign(m, &role{follower: f, leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch})
+		m.followers.follow(f)
 	}
 	p.advanced()
 }
@@ -45,6 +49,9 @@ func (p *Partition) becomeLeader(m *Manager, mp *metadata.Partition) {
 // resign ends the present role and takes the next one.
 func (p *Partition) resign(m *Manager, next *role) {
 	old := p.swap(next)
+	if old.follower != nil {
+		m.followers.leave(old.follower)
+	}
 	if old.leader == nil {
 		return
 	}

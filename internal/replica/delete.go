@@ -64,11 +64,21 @@ func (ld *leader) awaitStart(offset int64, timeout time.Duration, done func(int6
 	ld.mu.Unlock()
 }
 
-// lowWatermark is the log start that every replica has reached. ld.mu is held.
+// settleDeletions takes out the deletions that every replica has followed. ld.mu is held.
+func (ld *leader) settleDeletions(todo *consequences) {
+	if ld.deletions.len() > 0 {
+		todo.deleted = ld.deletions.upTo(ld.lowWatermark())
+	}
+}
+
+// lowWatermark is the log start that every replica has reached whose broker is alive: one that is down follows when it
+// comes back, as in Kafka. ld.mu is held.
 func (ld *leader) lowWatermark() int64 {
 	low := ld.log.StartOffset()
-	for _, r := range ld.remote {
-		low = min(low, r.startOffset)
+	for id, r := range ld.remote {
+		if b := ld.p.m.broker(id); b == nil || !b.Fenced {
+			low = min(low, r.startOffset)
+		}
 	}
 	return low
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"gregor/internal/log"
 	"gregor/internal/metadata"
@@ -19,43 +20,70 @@ type leader struct {
 	mu             sync.Mutex
 	partitionEpoch int32
 	replicas       []int32
-	isr            []int32 // always holds this broker
+	isr            []int32   // as the controller has it; always holds this broker
+	proposed       *proposal // nil unless a change of the ISR is under way, or its fate is not known
 	remote         map[int32]*remoteReplica
 	acks           ackQueue
 	deletions      ackQueue // DeleteRecords that wait for the followers' log starts
 	resigned       bool
 }
 
-// remoteReplica is a follower as its fetches show it.
-type remoteReplica struct {
-	endOffset   int64 // -1 until it has fetched
-	startOffset int64
+// consequences is what a change under the leader's mutex leads to, to be done without it.
+type consequences struct {
+	due      []ack
+	err      error // of due
+	deleted  []ack // DeleteRecords that every replica has followed
+	moved    bool  // the high watermark
+	proposal *proposal
+}
+
+func (ld *leader) do(c *consequences) {
+	for i := range c.due {
+		c.due[i].done(c.err)
+	}
+	for i := range c.deleted {
+		c.deleted[i].done(nil)
+	}
+	if c.moved {
+		ld.p.advanced()
+	}
+	if c.proposal != nil {
+		ld.p.m.proposals.submit(c.proposal)
+	}
 }
 
 func newLeader(p *Partition, l *log.Log, m *metadata.Partition) *leader {
-	ld := &leader{p: p, log: l, epoch: m.LeaderEpoch, start: l.EndOffset(), remote: make(map[int32]*remoteReplica)}
+	ld := &leader{p: p, log: l, epoch: m.LeaderEpoch, start: l.EndOffset(), partitionEpoch: -1, remote: make(map[int32]*remoteReplica)}
 	ld.update(m)
 	return ld
 }
 
-// update takes over replicas and ISR from the metadata, within the same leader epoch.
+// update takes over replicas and ISR from the metadata, within the same leader epoch. The controller's answer to a
+// proposal may have come before the metadata: what is older than that is left out.
 func (ld *leader) update(m *metadata.Partition) {
 	ld.mu.Lock()
-	defer ld.mu.Unlock()
+	if m.PartitionEpoch < ld.partitionEpoch || ld.resigned {
+		ld.mu.Unlock()
+		return
+	}
+	if m.PartitionEpoch > ld.partitionEpoch {
+		ld.proposed = nil
+	}
 	ld.partitionEpoch = m.PartitionEpoch
-	ld.replicas, ld.isr = m.Replicas, m.ISR
-	if !slices.Contains(ld.isr, ld.p.nodeID) {
-		ld.isr = append(slices.Clip(ld.isr), ld.p.nodeID)
+	ld.replicas = m.Replicas
+	ld.setISR(m.ISR)
+	ld.assign(m)
+	ld.mu.Unlock()
+}
+
+// setISR takes over a committed ISR. ld.mu is held.
+func (ld *leader) setISR(isr []int32) {
+	if !slices.Contains(isr, ld.p.nodeID) {
+		isr = append(slices.Clip(isr), ld.p.nodeID)
 	}
-	for _, id := range ld.replicas {
-		if id != ld.p.nodeID && ld.remote[id] == nil {
-			ld.remote[id] = &remoteReplica{endOffset: -1, startOffset: -1}
-		}
-	}
-	for id := range ld.remote {
-		if !slices.Contains(ld.replicas, id) {
-			delete(ld.remote, id)
-		}
+	ld.isr = isr
+	if len(isr) < len(ld.replicas) {
+		ld.p.m.watch(ld)
 	}
 }
 
@@ -69,36 +97,87 @@ func (ld *leader) enough() bool {
 	return len(ld.isr) >= ld.minISR()
 }
 
-// advance moves the high watermark to the least log end of the ISR and answers the acknowledgements that it passes. It
-// is called after every append and every move of a follower.
+// advance moves the high watermark and answers the acknowledgements that it passes. It is called after every append and
+// every change of the ISR.
 func (ld *leader) advance() {
+	var todo consequences
 	ld.mu.Lock()
+	ld.settle(ld.now(), &todo)
+	ld.mu.Unlock()
+	ld.do(&todo)
+}
+
+// appended does what follows from an append.
+func (ld *leader) appended() {
+	var todo consequences
+	ld.mu.Lock()
+	ld.settle(ld.now(), &todo)
+	followers := len(ld.remote) > 0
+	ld.mu.Unlock()
+	if followers && !todo.moved { // else they are woken by do
+		ld.p.appended()
+	}
+	ld.do(&todo)
+}
+
+// now is the time if somebody needs it: with all replicas in sync nobody does. ld.mu is held.
+func (ld *leader) now() time.Time {
+	if len(ld.isr) == len(ld.replicas) {
+		return time.Time{}
+	}
+	return ld.p.m.now()
+}
+
+// settle does what follows from a change of log end, followers or ISR. ld.mu is held.
+func (ld *leader) settle(now time.Time, todo *consequences) {
 	if ld.resigned {
-		ld.mu.Unlock()
 		return
 	}
-	hw := ld.log.EndOffset()
-	for _, id := range ld.isr {
-		if r := ld.remote[id]; r != nil {
-			hw = min(hw, r.endOffset)
-		}
+	if hw := ld.committed(now); hw >= 0 && ld.log.SetHighWatermark(hw) {
+		todo.moved = true
 	}
-	moved := hw >= 0 && ld.log.SetHighWatermark(hw)
-	var due []ack
-	var err error
 	if ld.acks.len() > 0 {
-		due = ld.acks.upTo(ld.log.HighWatermark())
-		if len(due) > 0 && len(ld.isr) < ld.minISR() {
-			err = ld.p.errorf(ErrNotEnoughReplicasAfterAppend)
+		todo.due = ld.acks.upTo(ld.log.HighWatermark())
+		if len(todo.due) > 0 && ld.maximal() < ld.minISR() {
+			todo.err = ld.p.errorf(ErrNotEnoughReplicasAfterAppend)
 		}
 	}
-	ld.mu.Unlock()
-	for i := range due {
-		due[i].done(err)
+	ld.settleDeletions(todo)
+}
+
+// committed is the least log end of those that count: the ISR with those that are about to be in it, because the
+// controller may make any of these the next leader; and those that could join it any moment. Below min.insync.replicas
+// nothing gets committed (KIP-966): an eligible leader replica has to have all that ever was. It returns -1 if the high
+// watermark has to stay. ld.mu is held.
+func (ld *leader) committed(now time.Time) int64 {
+	if len(ld.isr) < ld.minISR() {
+		return -1
 	}
-	if moved {
-		ld.p.advanced()
+	end := ld.log.EndOffset()
+	hw := end
+	for _, id := range ld.replicas {
+		r := ld.remote[id]
+		if r == nil || r.endOffset >= hw {
+			continue
+		}
+		if ld.inMaximal(id) || r.caughtUp(end, now, ld.p.m.lag()) && ld.eligible(id, r) {
+			hw = r.endOffset
+		}
 	}
+	return hw
+}
+
+// inMaximal reports whether a broker is in the ISR, or will be if the proposal is accepted. ld.mu is held.
+func (ld *leader) inMaximal(id int32) bool {
+	return slices.Contains(ld.isr, id) || ld.proposed != nil && slices.Contains(ld.proposed.isr, id)
+}
+
+// maximal is the size of the ISR with those that are about to be in it. ld.mu is held.
+func (ld *leader) maximal() int {
+	if ld.proposed == nil {
+		return len(ld.isr)
+	}
+	return max(len(ld.isr), len(ld.proposed.isr))
 }
 
 // await has done called when everything below offset is committed, or with an error when this broker stops leading.
@@ -113,7 +192,7 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 	}
 	if ld.log.HighWatermark() >= offset {
 		var err error
-		if len(ld.isr) < ld.minISR() {
+		if ld.maximal() < ld.minISR() {
 			err = ld.p.errorf(ErrNotEnoughReplicasAfterAppend)
 		}
 		ld.mu.Unlock()
@@ -133,6 +212,7 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 func (ld *leader) resign() {
 	ld.mu.Lock()
 	ld.resigned = true
+	ld.proposed = nil
 	due := append(ld.acks.all(), ld.deletions.all()...)
 	ld.mu.Unlock()
 	for i := range due {

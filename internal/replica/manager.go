@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gregor/internal/log"
@@ -73,6 +74,12 @@ type Manager struct {
 	topics map[string]*topic
 	byID   map[metadata.UUID]*topic
 	image  *metadata.Image // the one published last
+
+	current   atomic.Pointer[metadata.Image] // image, for those who hold other locks
+	proposals proposals
+	followers fetchers
+	watched   watched
+	ticker    ticker
 }
 
 // topic is a topic of which this broker has at least one replica.
@@ -85,12 +92,17 @@ type topic struct {
 
 var _ metadata.Publisher = (*Manager)(nil)
 
-// NewManager returns a manager without partitions; the first Publish gives it some.
+// NewManager returns a manager without partitions; the first Publish gives it some. Close it.
 func NewManager(o Options) *Manager {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{o: o, topics: make(map[string]*topic), byID: make(map[metadata.UUID]*topic)}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	m := &Manager{o: o, topics: make(map[string]*topic), byID: make(map[metadata.UUID]*topic)}
+	m.start()
+	return m
 }
 
 // Partition finds a replica of this broker by the topic's name. ErrNotLeader means that the partition exists, on other
@@ -124,7 +136,7 @@ func (m *Manager) PartitionByID(id metadata.UUID, partition int32) (*Partition, 
 	return nil, fmt.Errorf("%w: %s-%d", ErrUnknownPartition, id, partition)
 }
 
-// All calls f with every partition, in no order, without holding a lock.
+// All calls f with every partition, in no order (by name if Inline), without holding a lock.
 func (m *Manager) All(f func(*Partition)) {
 	m.mu.RLock()
 	var all []*Partition
@@ -136,6 +148,9 @@ func (m *Manager) All(f func(*Partition)) {
 		}
 	}
 	m.mu.RUnlock()
+	if m.o.Inline { // the same order in every run
+		slices.SortFunc(all, (*Partition).compare)
+	}
 	for _, p := range all {
 		f(p)
 	}
@@ -157,6 +172,9 @@ func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
 	m.mu.Lock()
 	m.image = image
 	m.mu.Unlock()
+	m.current.Store(image)
+	m.proposals.hold() // what several partitions lead to goes as one request
+	defer m.proposals.release()
 	var steps []*step
 	for td := range delta.Topics() {
 		if td.Deleted() {
@@ -174,6 +192,9 @@ func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
 	m.configure(delta, image)
 	if first {
 		m.markStrays(image)
+	}
+	if returned(delta) {
+		m.reviewWatched()
 	}
 }
 
@@ -247,7 +268,7 @@ func (m *Manager) prepare(mt *metadata.Topic, index int32) *step {
 		m.mu.Unlock()
 	}
 	if p == nil {
-		p = &Partition{topic: t.name, id: t.id, index: index, nodeID: m.o.NodeID}
+		p = &Partition{topic: t.name, id: t.id, index: index, nodeID: m.o.NodeID, m: m}
 		p.config.Store(t.config)
 		p.role.Store(&role{leaderID: metadata.NoLeader, leaderEpoch: -1})
 	}
@@ -260,8 +281,10 @@ const stepsAtOnce = 16
 
 // take gives the partitions their roles. A partition can be found once it has its role.
 func (m *Manager) take(steps []*step) {
-	if len(steps) == 1 {
-		m.takeOne(steps[0])
+	if len(steps) == 1 || m.o.Inline {
+		for _, s := range steps {
+			m.takeOne(s)
+		}
 	} else {
 		var wg sync.WaitGroup
 		next := make(chan *step)

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ type Partition struct {
 	id     metadata.UUID
 	index  int32
 	nodeID int32
+	m      *Manager
 
 	config atomic.Pointer[TopicConfig]
 
@@ -98,3 +100,8 @@ func (p *Partition) checkEpoch(r *role, epoch int32) error {
 }
 
 func (p *Partition) errorf(err error) error { return fmt.Errorf("%w: %s-%d", err, p.topic, p.index) }
+
+// compare orders partitions by name and number.
+func (p *Partition) compare(o *Partition) int {
+	return cmp.Or(cmp.Compare(p.topic, o.topic), cmp.Compare(p.index, o.index))
+}

@@ -23,6 +23,7 @@ type ReplicaRead struct {
 	ID             int32
 	BrokerEpoch    int64 // -1: not told (Fetch before version 15)
 	LogStartOffset int64 // where the follower's log starts; -1: not told
+	Again          bool  // the position was told before: this is the read at the end of a long poll
 }
 
 // ReadResult is what a partition has to give. Offsets are set when there is no error.
@@ -48,6 +49,12 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 		return ReadResult{}, err
 	}
 	// The start is read first: a concurrent DeleteRecords then makes the offset look in range and Read below says no.
+	if o.Replica != nil {
+		// Before its position is looked at: one that may not fetch learns nothing else.
+		if err := ld.mayFetch(o.Replica, o.LeaderEpoch); err != nil {
+			return ReadResult{}, err
+		}
+	}
 	res := ReadResult{LogStartOffset: ld.log.StartOffset(), LastStableOffset: ld.log.LastStableOffset(), HighWatermark: ld.log.HighWatermark()}
 	res.LastStableOffset = min(res.LastStableOffset, res.HighWatermark)
 	if o.LastFetchedEpoch != NoEpoch {
@@ -56,11 +63,21 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 			return res, err
 		}
 	}
-	if end := ld.log.EndOffset(); o.Offset < res.LogStartOffset || o.Offset > end {
+	end := ld.log.EndOffset()
+	if o.Offset < res.LogStartOffset || o.Offset > end {
 		return res, fmt.Errorf("%w: %s-%d: %d, log has %d to %d", log.ErrOffsetOutOfRange, p.topic, p.index, o.Offset, res.LogStartOffset, end)
 	}
 	limit := res.HighWatermark
-	if o.Committed {
+	switch {
+	case o.Replica != nil:
+		if !o.Replica.Again {
+			if err := ld.fetched(o.Replica, o.LeaderEpoch, o.Offset, end); err != nil {
+				return res, err
+			}
+			res.HighWatermark = ld.log.HighWatermark() // the follower's own fetch may have moved it
+		}
+		limit = end
+	case o.Committed:
 		limit = res.LastStableOffset
 	}
 	if o.Offset >= limit || o.MaxBytes <= 0 && !o.AtLeastOne {
@@ -69,7 +86,7 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	if res.Slice, err = ld.log.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne); err != nil {
 		return res, err
 	}
-	if o.Committed && res.Slice.Len() > 0 {
+	if o.Committed && o.Replica == nil && res.Slice.Len() > 0 {
 		// limit and not the slice's end: an abort beyond the slice costs a client nothing, a missing one shows it
 		// records that were rolled back.
 		if res.Aborted, err = ld.log.AbortedTxns(o.Offset, limit); err != nil {
@@ -80,14 +97,17 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	return res, nil
 }
 
-// Available estimates how many bytes can be read from offset. It does no I/O.
-func (p *Partition) Available(offset int64, committed bool) int64 {
+// Available estimates how many bytes a Read would give. It does no I/O.
+func (p *Partition) Available(o *ReadOptions) int64 {
 	ld, err := p.lead(NoEpoch)
 	if err != nil {
 		return 0
 	}
-	limit := ld.log.HighWatermark()
-	if committed {
+	offset, limit := o.Offset, ld.log.HighWatermark()
+	switch {
+	case o.Replica != nil:
+		limit = ld.log.EndOffset()
+	case o.Committed:
 		limit = min(limit, ld.log.LastStableOffset())
 	}
 	if offset >= limit {

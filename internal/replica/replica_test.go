@@ -117,7 +117,9 @@ func batch(values ...string) []byte {
 // follow is what a follower's fetch will tell the leader.
 func (ld *leader) follow(broker int32, endOffset int64) {
 	ld.mu.Lock()
-	ld.remote[broker].endOffset = endOffset
+	r := ld.remote[broker]
+	r.endOffset, r.brokerEpoch = endOffset, unknownBrokerEpoch
+	r.lastCaughtUp = time.Now()
 	ld.mu.Unlock()
 	ld.advance()
 }
@@ -260,28 +262,30 @@ func TestHighWatermarkAndAcks(t *testing.T) {
 	// The slow one leaves the ISR.
 	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), ISR: []int32{1, 2}, Leader: metadata.NoLeaderChange, LeaderRecoveryState: -1})
 	check("without the slow one", 3, "0 <nil>", "1 <nil>")
-	// The other one as well: what is written gets committed and is told to be below the minimum; more is refused.
+	// The other one as well: below the minimum nothing gets committed (KIP-966), and acks=all is refused.
 	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), ISR: []int32{1}, Leader: metadata.NoLeaderChange, LeaderRecoveryState: -1})
-	if hw := p.Log().HighWatermark(); hw != 4 || len(order) != 3 || !strings.Contains(order[2], ErrNotEnoughReplicasAfterAppend.Error()) {
-		t.Fatalf("high watermark %d, answered %q", hw, order)
-	}
 	_, err := p.Append(batch("a"), AcksAll, NoEpoch, log.Client)
 	wantErr(t, "acks=all below min.insync.replicas", err, ErrNotEnoughReplicas)
 	if _, err := p.Append(batch("a"), AcksLeader, NoEpoch, log.Client); err != nil {
 		t.Fatal(err)
 	}
+	check("below the minimum", 3, "0 <nil>", "1 <nil>")
 	// It comes back, behind the end: the high watermark stays, and moves with it.
 	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), ISR: []int32{1, 2}, Leader: metadata.NoLeaderChange, LeaderRecoveryState: -1})
+	check("back, and behind", 3, "0 <nil>", "1 <nil>")
+	ld.follow(2, 5)
+	check("back", 5, "0 <nil>", "1 <nil>", "3 <nil>")
+	// Committed, and by too few by now.
+	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), ISR: []int32{1}, Leader: metadata.NoLeaderChange, LeaderRecoveryState: -1})
+	p.AwaitCommit(4, NoEpoch, func(err error) { wantErr(t, "committed by too few", err, ErrNotEnoughReplicasAfterAppend) })
+	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), ISR: []int32{1, 2}, Leader: metadata.NoLeaderChange, LeaderRecoveryState: -1})
 	var last error
-	waiting := true
 	info, err := p.Append(batch("b"), AcksAll, NoEpoch, log.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { last, waiting = err, false })
-	if hw := p.Log().HighWatermark(); hw != 5 || !waiting {
-		t.Fatalf("high watermark %d, waiting %v", hw, waiting)
-	}
+	p.AwaitCommit(info.LastOffset, info.LeaderEpoch-1, func(err error) { wantErr(t, "wait for an append of an older epoch", err, ErrNotLeader) })
+	p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { last = err })
 	// Another leader: who waits is told.
 	f.publish(&metadata.PartitionChangeRecord{TopicID: id("t"), Leader: 2, LeaderRecoveryState: -1})
 	wantErr(t, "wait across a change of leader", last, ErrNotLeader)

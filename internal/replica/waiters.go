@@ -11,6 +11,8 @@ type Waiter interface{ Wake(p *Partition) }
 type waiters struct {
 	mu  sync.Mutex
 	set map[Waiter]struct{}
+	// followers wait for the log's end; they are woken by all that wakes the others, too.
+	followers map[Waiter]struct{}
 	// onCommitted is the coordinator's: it learns of the high watermark even when nobody fetches.
 	onCommitted func(highWatermark int64)
 }
@@ -35,11 +37,42 @@ func (p *Partition) RemoveWaiter(w Waiter) {
 	}
 }
 
+// AddFollower registers w as AddWaiter does, for a follower, which is woken by every append too.
+func (p *Partition) AddFollower(w Waiter) {
+	p.waiters.mu.Lock()
+	defer p.waiters.mu.Unlock()
+	if p.waiters.followers == nil {
+		p.waiters.followers = make(map[Waiter]struct{})
+	}
+	p.waiters.followers[w] = struct{}{}
+}
+
+// RemoveFollower ends what AddFollower began. A Wake may still be on its way.
+func (p *Partition) RemoveFollower(w Waiter) {
+	p.waiters.mu.Lock()
+	defer p.waiters.mu.Unlock()
+	delete(p.waiters.followers, w)
+}
+
 // Waiters is the number of waiters.
 func (p *Partition) Waiters() int {
 	p.waiters.mu.Lock()
 	defer p.waiters.mu.Unlock()
-	return len(p.waiters.set)
+	return len(p.waiters.set) + len(p.waiters.followers)
+}
+
+// appended wakes the followers: there is more to fetch, though nothing is committed yet.
+func (p *Partition) appended() {
+	p.waiters.mu.Lock()
+	var buf [8]Waiter
+	wake := buf[:0]
+	for w := range p.waiters.followers {
+		wake = append(wake, w)
+	}
+	p.waiters.mu.Unlock()
+	for _, w := range wake {
+		w.Wake(p)
+	}
 }
 
 // advanced wakes the waiters and tells the coordinator.
@@ -48,6 +81,9 @@ func (p *Partition) advanced() {
 	var buf [16]Waiter
 	wake := buf[:0]
 	for w := range p.waiters.set {
+		wake = append(wake, w)
+	}
+	for w := range p.waiters.followers {
 		wake = append(wake, w)
 	}
 	f := p.waiters.onCommitted
