@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
 )
 
@@ -16,6 +17,8 @@ type checkpoint struct {
 	epoch int32
 	index uint64 // Raft index of the last batch in it; not part of the name
 }
+
+func (c checkpoint) id() journal.SnapshotID { return journal.SnapshotID{End: c.end, Epoch: c.epoch} }
 
 func (c checkpoint) name() string { return fmt.Sprintf("%020d-%010d.checkpoint", c.end, c.epoch) }
 

@@ -8,53 +8,60 @@ import (
 	"gregor/internal/record"
 )
 
-// The control records of a metadata log and its snapshots, as far as a quorum of one needs them. All are flexible:
-// version, fields, tagged fields.
-
 // indexTag is our tagged field in SnapshotHeaderRecord: the Raft index of the last batch that the snapshot holds, as
 // an unsigned varint. Kafka skips tags that it does not know. See docs/decisions/0002-raft-index-and-offset.md.
 const indexTag = 0x6772
 
-// leaderChange is the value of a LeaderChange record, version 0 (KIP-595).
-func leaderChange(leader int32, voters []int32) []byte {
-	b := binary.BigEndian.AppendUint16(nil, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(leader))
-	for _, set := range [][]int32{voters, {leader}} { // all voters, and those who voted for the leader
-		b = binary.AppendUvarint(b, uint64(len(set)+1))
-		for _, id := range set {
-			b = binary.BigEndian.AppendUint32(b, uint32(id))
-			b = append(b, 0)
-		}
-	}
-	return append(b, 0)
-}
-
-// leaderChangeBatch is what Raft's empty entry at the start of a term is on disk.
+// leaderChangeBatch is what Raft's empty entry at the start of a term is on disk: a LeaderChange record of version 0
+// (KIP-595).
 func leaderChangeBatch(offset int64, epoch int32, timestampMs int64, leader int32, voters []int32) record.Batch {
+	m := record.LeaderChangeMessage{LeaderID: leader, GrantingVoters: []record.Voter{{ID: leader}}}
+	for _, id := range voters {
+		m.Voters = append(m.Voters, record.Voter{ID: id})
+	}
 	b := record.NewBuilder(record.BuilderOptions{BaseOffset: offset, LeaderEpoch: epoch, Control: true})
-	b.Append(timestampMs, record.AppendControlKey(nil, record.ControlLeaderChange), leaderChange(leader, voters))
+	b.Append(timestampMs, record.AppendControlKey(nil, record.ControlLeaderChange), m.AppendTo(nil))
 	return b.Build()
 }
 
-// isLeaderChange reports whether a batch is what leaderChangeBatch writes.
-func isLeaderChange(b record.Batch) bool {
-	if !b.IsControl() {
-		return false
+// votersBatch is a change of the voters in the log (KIP-853). withVersion is for the first one.
+func votersBatch(offset int64, epoch int32, timestampMs int64, set voterSet, withVersion bool) record.Batch {
+	b := record.NewBuilder(record.BuilderOptions{BaseOffset: offset, LeaderEpoch: epoch, Control: true})
+	if withVersion {
+		b.Append(timestampMs, record.AppendControlKey(nil, record.ControlKRaftVersion), record.KRaftVersion{KRaftVersion: set.version}.AppendTo(nil))
 	}
-	for r, err := range b.Records() {
+	b.Append(timestampMs, record.AppendControlKey(nil, record.ControlKRaftVoters), set.record().AppendTo(nil))
+	return b.Build()
+}
+
+// votersOf is the set that a batch of the log changes an earlier one to; ok is false for the many batches that do not.
+func votersOf(b record.Batch, before voterSet) (set voterSet, ok bool, err error) {
+	if !b.IsControl() {
+		return before, false, nil
+	}
+	set = before
+	for r, err := range b.RecordsWithin(journal.MaxBatchBytes) {
 		if err != nil {
-			return false
+			return before, false, err
 		}
 		_, kind, err := record.ParseControlKey(r.Key)
-		return err == nil && kind == record.ControlLeaderChange
+		if err != nil {
+			return before, false, err
+		}
+		var changed bool
+		if set, changed, err = set.with(kind, r.Value); err != nil {
+			return before, false, err
+		}
+		ok = ok || changed
 	}
-	return false
+	return set, ok, nil
 }
 
 // snapshotHeader is the first record of a snapshot.
 type snapshotHeader struct {
-	lastContainedMs int64  // timestamp of the last record that the snapshot holds
-	raftIndex       uint64 // 0 when the snapshot is not ours
+	lastContainedMs int64    // timestamp of the last record that the snapshot holds
+	raftIndex       uint64   // 0 when the snapshot is not ours
+	voters          voterSet // of the records behind the header; empty when there are none
 }
 
 func (h snapshotHeader) append(b []byte) []byte {
@@ -98,6 +105,3 @@ func parseSnapshotHeader(b []byte) (h snapshotHeader, err error) {
 	}
 	return h, nil
 }
-
-// snapshotFooter is the value of the last record of a snapshot.
-func snapshotFooter() []byte { return []byte{0, 0, 0} }

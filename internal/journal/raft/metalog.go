@@ -5,21 +5,24 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
 	"gregor/internal/record"
 )
 
+const topic = "__cluster_metadata"
+
 // TopicDir is the name of the metadata log's directory.
-const TopicDir = "__cluster_metadata-0"
+const TopicDir = topic + "-0"
 
 // entry is one batch of the log, which is one entry of the Raft log.
 type entry struct {
 	epoch   int32
 	offset  int64 // of the batch's first record
 	records int32
-	leader  bool // Raft's empty entry, a LeaderChange batch on disk
+	voters  bool // it changes the voters
 	seg     *segment
 	pos     int64
 	size    int32
@@ -29,8 +32,10 @@ type entry struct {
 func (e *entry) next() int64 { return e.offset + int64(e.records) }
 
 // metaLog is the metadata log on disk with a table of its batches in memory, from the newest snapshot on. Entry i of
-// the table has Raft index first+i. It belongs to one goroutine.
+// the table has Raft index first+i. It belongs to one goroutine; others read it under mu, which that goroutine takes for
+// every change, but not while it writes and syncs.
 type metaLog struct {
+	mu           sync.RWMutex
 	fs           vfs.FS
 	dir          string
 	segmentBytes int64
@@ -41,6 +46,27 @@ type metaLog struct {
 	entries  []entry
 	snapshot checkpoint // newest snapshot; its zero value is the empty state before offset 0
 	epochs   []epochStart
+	base     voterSet   // who voted before entries[0]
+	changes  []votersAt // what of the entries changes that
+}
+
+// voters are those of the newest change, committed or not.
+func (l *metaLog) voters() voterSet {
+	if n := len(l.changes); n > 0 {
+		return l.changes[n-1].set
+	}
+	return l.base
+}
+
+// votersUpTo are those after an entry.
+func (l *metaLog) votersUpTo(index uint64) voterSet {
+	set := l.base
+	for _, c := range l.changes {
+		if c.index <= index {
+			set = c.set
+		}
+	}
+	return set
 }
 
 // epochStart is a line of leader-epoch-checkpoint.
@@ -125,13 +151,24 @@ func (l *metaLog) append(batches []record.Batch) error {
 func (l *metaLog) enter(b record.Batch, seg *segment, pos int64, keep bool) error {
 	e := entry{
 		epoch: b.LeaderEpoch(), offset: b.BaseOffset(), records: b.LastOffsetDelta() + 1,
-		leader: isLeaderChange(b), seg: seg, pos: pos, size: int32(len(b)),
+		seg: seg, pos: pos, size: int32(len(b)),
 	}
 	if keep {
 		e.data = b
 	}
+	set, changed, err := votersOf(b, l.voters())
+	if err != nil {
+		return fmt.Errorf("%w: %s at position %d, offset %d: control records: %v", journal.ErrCorrupt, seg.log.Name(), pos, e.offset, err)
+	}
+	e.voters = changed
+	l.mu.Lock()
 	l.entries = append(l.entries, e)
-	if l.noteEpoch(e.epoch, e.offset) && keep {
+	if changed {
+		l.changes = append(l.changes, votersAt{l.lastIndex(), set})
+	}
+	newEpoch := l.noteEpoch(e.epoch, e.offset)
+	l.mu.Unlock()
+	if newEpoch && keep {
 		if err := l.writeEpochs(); err != nil {
 			return err
 		}
@@ -144,6 +181,10 @@ func (l *metaLog) read(e *entry) (record.Batch, error) {
 	if e.data != nil {
 		return e.data, nil
 	}
+	return readEntry(e)
+}
+
+func readEntry(e *entry) (record.Batch, error) {
 	b := make(record.Batch, e.size)
 	if _, err := e.seg.log.ReadAt(b, e.pos); err != nil {
 		return nil, fmt.Errorf("%s at position %d: %w", e.seg.log.Name(), e.pos, err)
@@ -156,6 +197,8 @@ func (l *metaLog) read(e *entry) (record.Batch, error) {
 
 // release forgets the bytes of delivered entries; the file has them.
 func (l *metaLog) release(through uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := through; i >= l.first && len(l.entries) > 0; i-- {
 		if e := l.at(i); e.data == nil {
 			return
@@ -174,7 +217,12 @@ func (l *metaLog) truncate(offset int64) error {
 	if n == len(l.entries) {
 		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	cut := l.entries[n]
+	for k := len(l.changes); k > 0 && l.changes[k-1].index >= l.first+uint64(n); k-- {
+		l.changes = l.changes[:k-1]
+	}
 	l.entries = l.entries[:n]
 	for l.active() != cut.seg {
 		gone := l.active()
@@ -213,7 +261,9 @@ func (l *metaLog) roll() error {
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
 	l.segments = append(l.segments, seg)
+	l.mu.Unlock()
 	return l.fs.SyncDir(l.dir)
 }
 
@@ -241,12 +291,19 @@ func (l *metaLog) compact(c checkpoint) error {
 	if c.index < l.first {
 		return nil
 	}
+	base := l.votersUpTo(c.index)
+	l.mu.Lock()
 	l.entries = slices.Clone(l.entries[c.index-l.first+1:])
 	l.first = c.index + 1
 	l.snapshot = c
+	l.base = base
+	l.changes = slices.DeleteFunc(l.changes, func(v votersAt) bool { return v.index <= c.index })
+	l.mu.Unlock()
 	if err := l.roll(); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for len(l.segments) > 1 && l.segments[1].base <= c.end {
 		l.segments[0].close()
 		l.old = append(l.old, l.segments[0].base)
@@ -267,7 +324,7 @@ func (l *metaLog) clean(retentionBytes, retentionMs, nowMs int64) error {
 		if err != nil {
 			return err
 		}
-		header, err := readCheckpointHeader(l.fs, l.dir, kept[0])
+		header, err := readCheckpointHeader(l.fs, filepath.Join(l.dir, kept[0].name()))
 		tooOld := err == nil && retentionMs >= 0 && nowMs-header.lastContainedMs > retentionMs
 		if !tooOld && (retentionBytes < 0 || total <= retentionBytes) {
 			break

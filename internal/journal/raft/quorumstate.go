@@ -21,6 +21,10 @@ type quorumState struct {
 	AppliedOffset int64   `json:"appliedOffset"`
 	CurrentVoters []voter `json:"currentVoters"`
 	DataVersion   int     `json:"data_version"`
+
+	// Joining is ours: this voter may have forgotten votes and acknowledgements, see joining. 0: it still asks the others
+	// for their epochs; above: nothing before the end of that epoch is its to decide. Kafka ignores it.
+	Joining *int32 `json:"gregorJoining,omitempty"`
 }
 
 type voter struct {
@@ -32,25 +36,25 @@ const quorumStateFile = "quorum-state"
 // maxEpoch is far below the largest number, so that no election takes an epoch past it.
 const maxEpoch = 1<<31 - 1<<20
 
-// readQuorumState returns the state in dir; epoch 0 and nobody when there is none.
-func readQuorumState(fsys vfs.FS, dir string) (quorumState, error) {
+// readQuorumState returns the state in dir; epoch 0 and nobody when there is none, which found says.
+func readQuorumState(fsys vfs.FS, dir string) (state quorumState, found bool, err error) {
 	none := quorumState{LeaderID: -1, VotedID: -1}
 	path := filepath.Join(dir, quorumStateFile)
 	text, err := readFile(fsys, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return none, nil
+		return none, false, nil
 	}
 	if err != nil {
-		return none, err
+		return none, false, err
 	}
-	state := none
+	state = none
 	if err := json.Unmarshal(text, &state); err != nil {
-		return none, fmt.Errorf("%w: %s: %v", journal.ErrCorrupt, path, err)
+		return none, true, fmt.Errorf("%w: %s: %v", journal.ErrCorrupt, path, err)
 	}
-	if state.LeaderEpoch < 0 || state.LeaderEpoch > maxEpoch || state.VotedID < -1 || state.DataVersion < 0 || state.DataVersion > 1 {
-		return none, fmt.Errorf("%w: %s: leaderEpoch %d, votedId %d, data_version %d", journal.ErrCorrupt, path, state.LeaderEpoch, state.VotedID, state.DataVersion)
+	if state.LeaderEpoch < 0 || state.LeaderEpoch > maxEpoch || state.VotedID < -1 || state.DataVersion < 0 || state.DataVersion > 1 || state.Joining != nil && (*state.Joining < 0 || *state.Joining > maxEpoch) {
+		return none, true, fmt.Errorf("%w: %s: leaderEpoch %d, votedId %d, data_version %d", journal.ErrCorrupt, path, state.LeaderEpoch, state.VotedID, state.DataVersion)
 	}
-	return state, nil
+	return state, true, nil
 }
 
 func (s quorumState) write(fsys vfs.FS, dir string) error {

@@ -2,8 +2,8 @@
 // `__cluster_metadata-0` in Kafka's format: one log and one fsync. A batch of the log is an entry of the Raft log, an
 // epoch is a term, and the empty entry with which a leader begins its term is a LeaderChange batch.
 //
-// The quorum is this node alone. One goroutine owns the Raft machine and the files; everything else leaves requests
-// for it in a queue.
+// One goroutine owns the Raft machine and the files; everything else leaves requests for it in a queue. A node that is the
+// only voter needs neither ticks nor messages. See docs/decisions/0002-raft-index-and-offset.md and 0008-raft-quorum.md.
 package raft
 
 import (
@@ -86,25 +86,42 @@ type Engine struct {
 	wake chan struct{} // has room for one signal
 	done chan struct{} // closed when the goroutine has ended
 
-	mu     sync.Mutex     // guards what follows; the goroutine takes it for moments only
-	queue  []func() error // what the goroutine is to do, in order; an error ends it
-	status journal.Status
-	leads  bool  // Append is allowed, at status.Epoch
-	next   int64 // offset of the next append
-	closed bool
-	failed error
+	mu         sync.Mutex     // guards what follows; the goroutine takes it for moments only
+	queue      []func() error // what the goroutine is to do, in order; an error ends it
+	inboxBytes int            // of messages in queue
+	status     journal.Status
+	known      voterSet      // voters
+	changed    chan struct{} // closed when the status changes; nil when nobody waits
+	leads      bool          // Append is allowed, at status.Epoch
+	turnOf     uint64        // counts the times that this node began or ceased to lead
+	next       int64         // offset of the next append
+	closed     bool
+	failed     error
+	directory  map[int32][16]byte // of other voters, as their messages say
+	observers  map[journal.VoterKey]*replica
+	out        []*MessageRequest // of an engine that is Stepped
 
 	// What follows belongs to the goroutine, and to Open before it runs.
-	handler journal.Handler
-	log     *metaLog
-	storage *storage
-	node    *etcd.RawNode
-	quorum  quorumState
-	leader  int32
-	isMe    bool   // Raft says that this node leads
-	told    bool   // the handler was told that it leads
-	applied uint64 // Raft index of the last batch that was handed over
-	ended   bool
+	handler  journal.Handler
+	log      *metaLog
+	storage  *storage
+	node     *etcd.RawNode
+	links    *links // to the other voters; nil when Stepped
+	quorum   quorumState
+	voters   voterSet // as the Raft machine has them
+	leader   int32
+	isMe     bool   // Raft says that this node leads
+	told     bool   // the handler was told that it leads
+	tail     int64  // offset of the next batch that is handed to Raft, while told
+	applied  uint64 // Raft index of the last batch that was handed over
+	term     record.Batch
+	ended    bool
+	hurry    hurry
+	join     *joining
+	fetch    *fetching   // of a snapshot of the leader
+	fetched  *checkpoint // that lies under its temporary name and is complete
+	offered  int         // ticks since snapshots were offered again
+	replicas map[int32]*replica
 }
 
 var (
@@ -112,13 +129,22 @@ var (
 	_ journal.Quorum  = (*Engine)(nil)
 )
 
+const (
+	electionTicks = 10 // ticks of an election timeout
+	// maxInboxBytes bounds messages that wait for the goroutine. Raft sends again what is dropped.
+	maxInboxBytes = 64 << 20
+)
+
 // Open opens the log, or makes an empty one.
 func Open(o Options) (*Engine, error) {
 	o.setDefaults()
-	e := &Engine{o: o, dir: filepath.Join(o.Dir, TopicDir), wake: make(chan struct{}, 1), leader: -1}
+	e := &Engine{
+		o: o, dir: filepath.Join(o.Dir, TopicDir), wake: make(chan struct{}, 1), leader: -1,
+		directory: map[int32][16]byte{}, observers: map[journal.VoterKey]*replica{}, replicas: map[int32]*replica{},
+	}
 	var err error
-	if e.log, err = openLog(o.FS, e.dir, o.SegmentBytes, o.Logger); err != nil {
-		return nil, err
+	if e.log, err = openLog(o.FS, e.dir, o.SegmentBytes, configured(&o), o.Logger); err != nil {
+		return nil, e.explainCorrupt(err)
 	}
 	if err := e.openRaft(); err != nil {
 		e.log.close()
@@ -128,28 +154,54 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
+// explainCorrupt says how a voter that is not alone gets a log again.
+func (e *Engine) explainCorrupt(err error) error {
+	if others := configured(&e.o).others(e.o.NodeID); len(others) > 0 && errors.Is(err, journal.ErrCorrupt) {
+		ids := voterSet{voters: others}.ids()
+		return fmt.Errorf("%w; this node is one of several voters: if the others (%v) are well, delete %s, and this one gets all from them", err, ids, e.dir)
+	}
+	return err
+}
+
 func (e *Engine) openRaft() (err error) {
-	if e.quorum, err = readQuorumState(e.o.FS, e.dir); err != nil {
+	var found bool
+	if e.quorum, found, err = readQuorumState(e.o.FS, e.dir); err != nil {
+		return e.explainCorrupt(err)
+	}
+	e.voters = e.log.voters()
+	if err := e.openJoining(found); err != nil {
 		return err
 	}
-	e.quorum.CurrentVoters = []voter{{e.o.NodeID}}
 	e.applied = e.log.first - 1
+	vote := e.quorum.VotedID
+	if vote < 0 {
+		vote = e.quorum.LeaderID // Kafka forgets its vote when it knows the leader
+	}
 	hard := &pb.HardState{
 		Term:   new(uint64(max(e.quorum.LeaderEpoch, e.log.lastEpoch()))),
-		Vote:   new(raftID(e.quorum.VotedID)),
+		Vote:   new(raftID(vote)),
 		Commit: new(e.applied),
 	}
-	e.storage = &storage{metaLog: e.log, voters: []uint64{raftID(e.o.NodeID)}, hard: hard}
+	if e.log.lastEpoch() > e.quorum.LeaderEpoch {
+		hard.Vote = nil
+	}
+	e.storage = &storage{metaLog: e.log, hard: hard}
 	e.node, err = etcd.NewRawNode(&etcd.Config{
 		ID:                        raftID(e.o.NodeID),
 		Storage:                   e.storage,
 		Applied:                   e.applied,
-		ElectionTick:              10, // never counted: a quorum of one is asked to campaign
+		ElectionTick:              electionTicks, // never counted while this node is the only voter: it is asked to campaign
 		HeartbeatTick:             1,
 		MaxSizePerMsg:             1 << 20,
 		MaxInflightMsgs:           256,
+		MaxInflightBytes:          16 << 20,
+		CheckQuorum:               true,
+		PreVote:                   true,
 		DisableProposalForwarding: true,
-		Logger:                    raftLogger{e.o.Logger},
+		// Changes of the voters are one at a time by propose's own checks; the library would turn one that it does not
+		// like into an empty entry.
+		DisableConfChangeValidation: true,
+		Logger:                      raftLogger{e.o.Logger},
 	})
 	return err
 }
@@ -166,15 +218,11 @@ func (e *Engine) Start(h journal.Handler) error {
 	e.mu.Unlock()
 	if e.o.Stepped {
 		e.begin()
-	} else {
-		go e.run()
+		return nil
 	}
+	e.links = newLinks(e)
+	go e.run()
 	return nil
-}
-
-// Campaign implements journal.Journal.
-func (e *Engine) Campaign() {
-	e.enqueue(func() error { return e.node.Campaign() })
 }
 
 // Append implements journal.Journal.
@@ -200,33 +248,48 @@ func (e *Engine) Append(epoch int32, offset, timestampMs int64, values [][]byte)
 		return fmt.Errorf("%w: offset %d, the end is %d", journal.ErrUnexpectedOffset, offset, e.next)
 	}
 	e.next = batch.NextOffset()
-	e.queue = append(e.queue, func() error { e.propose(batch); return nil })
+	turn := e.turnOf
+	e.queue = append(e.queue, func() error { e.propose(batch, turn); return nil })
 	e.signal()
 	return nil
 }
 
 // propose hands a batch to Raft. Nobody else writes, so it fails only when leadership was lost since Append, and then
 // the handler is told so.
-func (e *Engine) propose(b record.Batch) {
-	if status := e.node.BasicStatus(); status.GetTerm() != uint64(b.LeaderEpoch()) {
+func (e *Engine) propose(b record.Batch, turn uint64) {
+	e.mu.Lock()
+	current := turn == e.turnOf
+	e.mu.Unlock()
+	if status := e.node.BasicStatus(); !current || !e.told || status.GetTerm() != uint64(b.LeaderEpoch()) || b.BaseOffset() != e.tail {
 		return
 	}
 	if err := e.node.Propose(b); err != nil {
+		// It ceased to lead a moment ago, or hands leadership over. What comes behind must not take this one's place.
 		e.o.Logger.Warn("a batch of the metadata log was dropped", "offset", b.BaseOffset(), "error", err)
+		e.resign()
+		return
 	}
+	e.tail = b.NextOffset()
 }
 
 // Save implements journal.Journal.
 func (e *Engine) Save(ctx context.Context, s journal.Snapshot) error {
 	c := checkpoint{end: s.LastOffset + 1, epoch: s.Epoch}
+	var voters voterSet
 	var err error
-	if doErr := e.do(ctx, func() error { c, err = e.checkpointAt(c); return nil }); doErr != nil || err != nil {
+	doErr := e.do(ctx, func() error {
+		if c, err = e.checkpointAt(c); err == nil {
+			voters = e.log.votersUpTo(c.index)
+		}
+		return nil
+	})
+	if doErr != nil || err != nil {
 		return errors.Join(doErr, err)
 	}
 	if c.index == 0 {
 		return nil // there is a snapshot as new as this one
 	}
-	if err := writeCheckpoint(e.o.FS, e.dir, c, s, e.o.Now().UnixMilli()); err != nil {
+	if err := writeCheckpoint(e.o.FS, e.dir, c, voters, s, e.o.Now().UnixMilli()); err != nil {
 		return err
 	}
 	return e.do(ctx, func() error {
@@ -277,6 +340,9 @@ func (e *Engine) Close() error {
 		e.Step()
 	}
 	<-done
+	if e.links != nil {
+		e.links.close()
+	}
 	return nil
 }
 

@@ -16,8 +16,8 @@ import (
 )
 
 // openLog opens the log in a directory, or makes an empty one: it removes what a crash left half made, and reads the
-// log from the newest snapshot on to number its batches.
-func openLog(fsys vfs.FS, dir string, segmentBytes int64, logger *slog.Logger) (*metaLog, error) {
+// log from the newest snapshot on to number its batches. base is who votes as long as the log does not say.
+func openLog(fsys vfs.FS, dir string, segmentBytes int64, base voterSet, logger *slog.Logger) (*metaLog, error) {
 	if err := fsys.MkdirAll(dir); err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func openLog(fsys vfs.FS, dir string, segmentBytes int64, logger *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	l := &metaLog{fs: fsys, dir: dir, segmentBytes: segmentBytes, first: 1}
+	l := &metaLog{fs: fsys, dir: dir, segmentBytes: segmentBytes, first: 1, base: base}
 	var bases []int64
 	for _, f := range files {
 		name := f.Name()
@@ -56,9 +56,12 @@ func openLog(fsys vfs.FS, dir string, segmentBytes int64, logger *slog.Logger) (
 
 // adopt makes a snapshot that was found on disk the start of the table.
 func (l *metaLog) adopt(c checkpoint) error {
-	header, err := readCheckpointHeader(l.fs, l.dir, c)
+	header, err := readCheckpointHeader(l.fs, filepath.Join(l.dir, c.name()))
 	if err != nil {
 		return err
+	}
+	if len(header.voters.voters) > 0 {
+		l.base = header.voters
 	}
 	c.index = header.raftIndex
 	if c.index == 0 {
@@ -92,7 +95,11 @@ func (l *metaLog) openSegments(bases []int64, logger *slog.Logger) error {
 			return err
 		}
 		l.segments = append(l.segments, seg)
-		if end, err = l.scan(seg, i == len(bases)-1, logger); err != nil {
+		if end, err = l.scan(seg, i == len(bases)-1, logger); errors.Is(err, errOtherHistory) {
+			logger.Warn("dropped a metadata log that the snapshot of the leader replaces", "file", seg.log.Name(), "snapshot", l.snapshot.name(), "cause", err)
+			l.old = append(l.old, bases[i+1:]...)
+			return l.restart()
+		} else if err != nil {
 			return err
 		}
 	}
@@ -102,17 +109,23 @@ func (l *metaLog) openSegments(bases []int64, logger *slog.Logger) error {
 	return l.writeEpochs()
 }
 
-// restart begins an empty log at the end of the newest snapshot: there was none, or all of it lies before the snapshot.
+// restart begins an empty log at the end of the newest snapshot: there was none, or all of it lies before the snapshot,
+// or it is of another history. The segments go one after the other, the last one first: what a crash leaves has no gap.
 func (l *metaLog) restart() error {
 	for _, s := range l.segments {
 		s.close()
 		l.old = append(l.old, s.base)
 	}
-	for _, base := range l.old {
+	slices.Sort(l.old)
+	for _, base := range slices.Backward(l.old) {
 		if err := removeSegment(l.fs, l.dir, base); err != nil {
 			return err
 		}
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
+	l.entries, l.changes = nil, nil
 	l.segments, l.old, l.epochs = nil, nil, nil
 	seg, err := openSegment(l.fs, l.dir, l.snapshot.end)
 	if err != nil {
@@ -131,7 +144,7 @@ func (l *metaLog) scan(seg *segment, last bool, logger *slog.Logger) (end int64,
 		case err != nil:
 		case b.BaseOffset() != end:
 			err = fmt.Errorf("%w: it says offset %d", errBadBatch, b.BaseOffset())
-		case b.BaseOffset() >= l.snapshot.end && b.LeaderEpoch() < l.lastEpoch() || b.LeaderEpoch() > maxEpoch:
+		case len(l.entries) > 0 && b.LeaderEpoch() < l.lastEpoch() || b.LeaderEpoch() > maxEpoch:
 			err = fmt.Errorf("%w: it says leader epoch %d after %d", errBadBatch, b.LeaderEpoch(), l.lastEpoch())
 		}
 		if err != nil {
@@ -139,6 +152,9 @@ func (l *metaLog) scan(seg *segment, last bool, logger *slog.Logger) (end int64,
 				return 0, fmt.Errorf("%s at position %d: %w", seg.log.Name(), pos, err)
 			}
 			return end, cutTail(seg, pos, end, last, err, logger)
+		}
+		if l.otherHistory(b) {
+			return 0, fmt.Errorf("%w: at position %d offset %d of epoch %d", errOtherHistory, pos, b.BaseOffset(), b.LeaderEpoch())
 		}
 		end = b.NextOffset()
 		if b.BaseOffset() >= l.snapshot.end {
@@ -152,6 +168,25 @@ func (l *metaLog) scan(seg *segment, last bool, logger *slog.Logger) (end int64,
 		pos += int64(len(b))
 	}
 	return end, nil
+}
+
+// errOtherHistory is a log that the newest snapshot does not belong to: power failed after the snapshot of a leader came,
+// which replaces what this node had and nobody committed, and before the log was gone.
+var errOtherHistory = errors.New("the log is not that of the snapshot")
+
+// otherHistory looks at the batches where the newest snapshot ends: one ends there, of the snapshot's epoch, and no older
+// one follows.
+func (l *metaLog) otherHistory(b record.Batch) bool {
+	c := l.snapshot
+	switch {
+	case c.end == 0 || b.NextOffset() < c.end:
+		return false
+	case b.NextOffset() == c.end:
+		return b.LeaderEpoch() != c.epoch
+	case b.BaseOffset() < c.end:
+		return true
+	}
+	return len(l.entries) == 0 && b.LeaderEpoch() < c.epoch
 }
 
 // errBadBatch is what lies where a batch should, after a torn write or damage.

@@ -18,8 +18,9 @@ import (
 // snapshotBatchBytes is about how large the batches of a snapshot are.
 const snapshotBatchBytes = 64 << 10
 
-// writeCheckpoint writes a snapshot under a temporary name, makes it durable and gives it its name.
-func writeCheckpoint(fsys vfs.FS, dir string, c checkpoint, s journal.Snapshot, nowMs int64) error {
+// writeCheckpoint writes a snapshot under a temporary name, makes it durable and gives it its name. voters are those as of
+// the snapshot; they are written if they are from the log (KIP-853).
+func writeCheckpoint(fsys vfs.FS, dir string, c checkpoint, voters voterSet, s journal.Snapshot, nowMs int64) error {
 	final := filepath.Join(dir, c.name())
 	part := final + ".part"
 	f, err := fsys.Create(part)
@@ -27,7 +28,7 @@ func writeCheckpoint(fsys vfs.FS, dir string, c checkpoint, s journal.Snapshot, 
 		return err
 	}
 	w := checkpointWriter{file: f, epoch: c.epoch, nowMs: nowMs}
-	err = w.write(snapshotHeader{s.TimestampMs, c.index}, s.Values)
+	err = w.write(snapshotHeader{lastContainedMs: s.TimestampMs, raftIndex: c.index, voters: voters}, s.Values)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -52,7 +53,13 @@ type checkpointWriter struct {
 }
 
 func (w *checkpointWriter) write(header snapshotHeader, values iter.Seq2[[]byte, error]) error {
-	if err := w.control(record.ControlSnapshotHeader, header.append(nil)); err != nil {
+	head := w.builder(true)
+	head.Append(w.nowMs, record.AppendControlKey(nil, record.ControlSnapshotHeader), header.append(nil))
+	if set := header.voters; set.version > 0 {
+		head.Append(w.nowMs, record.AppendControlKey(nil, record.ControlKRaftVersion), record.KRaftVersion{KRaftVersion: set.version}.AppendTo(nil))
+		head.Append(w.nowMs, record.AppendControlKey(nil, record.ControlKRaftVoters), set.record().AppendTo(nil))
+	}
+	if err := w.flush(head); err != nil {
 		return err
 	}
 	b := w.builder(false)
@@ -71,17 +78,13 @@ func (w *checkpointWriter) write(header snapshotHeader, values iter.Seq2[[]byte,
 	if err := w.flush(b); err != nil {
 		return err
 	}
-	return w.control(record.ControlSnapshotFooter, snapshotFooter())
+	foot := w.builder(true)
+	foot.Append(w.nowMs, record.AppendControlKey(nil, record.ControlSnapshotFooter), record.SnapshotFooter{}.AppendTo(nil))
+	return w.flush(foot)
 }
 
 func (w *checkpointWriter) builder(control bool) *record.Builder {
 	return record.NewBuilder(record.BuilderOptions{BaseOffset: w.offset, LeaderEpoch: w.epoch, Control: control})
-}
-
-func (w *checkpointWriter) control(kind record.ControlType, value []byte) error {
-	b := w.builder(true)
-	b.Append(w.nowMs, record.AppendControlKey(nil, kind), value)
-	return w.flush(b)
 }
 
 func (w *checkpointWriter) flush(b *record.Builder) error {
@@ -95,9 +98,8 @@ func (w *checkpointWriter) flush(b *record.Builder) error {
 	return err
 }
 
-// readCheckpointHeader reads the first record of a snapshot.
-func readCheckpointHeader(fsys vfs.FS, dir string, c checkpoint) (h snapshotHeader, err error) {
-	path := filepath.Join(dir, c.name())
+// readCheckpointHeader reads the first batch of a snapshot: its header, and who voted as of it.
+func readCheckpointHeader(fsys vfs.FS, path string) (h snapshotHeader, err error) {
 	f, err := fsys.Open(path)
 	if err != nil {
 		return h, err
@@ -108,19 +110,42 @@ func readCheckpointHeader(fsys vfs.FS, dir string, c checkpoint) (h snapshotHead
 		return h, err
 	}
 	b, err := readBatch(f, 0, size)
+	if err == nil && !b.IsControl() {
+		err = errors.New("no control batch")
+	}
 	if err != nil {
 		return h, fmt.Errorf("%w: %s at position 0: %v", journal.ErrCorrupt, path, err)
 	}
-	for r, err := range b.Records() {
+	first := true
+	for r, err := range b.RecordsWithin(journal.MaxBatchBytes) {
+		if err == nil {
+			err = h.read(r, first)
+		}
 		if err != nil {
-			return h, fmt.Errorf("%w: %s: %v", journal.ErrCorrupt, path, err)
+			return h, fmt.Errorf("%w: %s does not begin with a snapshot header: %v", journal.ErrCorrupt, path, err)
 		}
-		if _, kind, err := record.ParseControlKey(r.Key); err != nil || kind != record.ControlSnapshotHeader {
-			return h, fmt.Errorf("%w: %s does not begin with a snapshot header", journal.ErrCorrupt, path)
-		}
-		return parseSnapshotHeader(r.Value)
+		first = false
 	}
-	return h, fmt.Errorf("%w: %s begins with an empty batch", journal.ErrCorrupt, path)
+	if first {
+		return h, fmt.Errorf("%w: %s begins with an empty batch", journal.ErrCorrupt, path)
+	}
+	return h, nil
+}
+
+func (h *snapshotHeader) read(r record.Record, first bool) error {
+	_, kind, err := record.ParseControlKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if (kind == record.ControlSnapshotHeader) != first {
+		return fmt.Errorf("record of type %s", kind)
+	}
+	if first {
+		*h, err = parseSnapshotHeader(r.Value)
+		return err
+	}
+	h.voters, _, err = h.voters.with(kind, r.Value)
+	return err
 }
 
 // readCheckpoint returns the values of a snapshot, and an error if it is damaged or has no footer.

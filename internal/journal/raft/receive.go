@@ -1,0 +1,197 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+
+	"gregor/internal/journal"
+	"gregor/internal/metadata"
+	"gregor/internal/record"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	etcd "go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// Receive takes messages of another voter. An error says why they are not meant for this node; it wraps the code for the
+// sender. What is only out of date is dropped without one. Receive does not wait, and may be called on any goroutine.
+func (e *Engine) Receive(r *MessageRequest) error {
+	if err := e.check(r); err != nil {
+		return err
+	}
+	messages := make([]*pb.Message, len(r.Messages))
+	size := 0
+	for i, data := range r.Messages {
+		var err error
+		if messages[i], err = e.decode(r.From, data); err != nil {
+			return fmt.Errorf("%w: message %d of node %d: %w", kerr.InvalidRequest, i, r.From, err)
+		}
+		size += len(data)
+	}
+	e.mu.Lock()
+	full := e.inboxBytes > 0 && e.inboxBytes+size > maxInboxBytes
+	if !full {
+		e.inboxBytes += size
+		e.directory[r.From] = r.FromDirectory
+	}
+	e.mu.Unlock()
+	if full {
+		return nil
+	}
+	e.enqueue(func() error {
+		for _, m := range messages {
+			if err := e.handle(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return nil
+}
+
+// Handle is Receive with the answer as a response.
+func (e *Engine) Handle(r *MessageRequest) *MessageResponse {
+	resp := &MessageResponse{Version: r.Version}
+	if err := e.Receive(r); err != nil {
+		resp.ErrorCode, resp.Text = kerr.UnknownServerError.Code, err.Error()
+		if code := (*kerr.Error)(nil); errors.As(err, &code) {
+			resp.ErrorCode = code.Code
+		}
+	}
+	return resp
+}
+
+// check refuses what another cluster, another node or another disk sent, or what is for another.
+func (e *Engine) check(r *MessageRequest) error {
+	switch {
+	case r.ClusterID != e.o.ClusterID:
+		return fmt.Errorf("%w: node %d says that its cluster is %q, that of node %d is %q: one of controller.quorum.voters leads to the wrong process, or one directory was formatted for another cluster",
+			kerr.InconsistentClusterID, r.From, r.ClusterID, e.o.NodeID, e.o.ClusterID)
+	case r.To != e.o.NodeID:
+		return fmt.Errorf("%w: a message for node %d came to node %d: controller.quorum.voters of node %d has the wrong address",
+			kerr.InconsistentVoterSet, r.To, e.o.NodeID, r.From)
+	case r.From == e.o.NodeID || r.From < 0:
+		return fmt.Errorf("%w: a message for node %d says that it comes from node %d", kerr.InconsistentVoterSet, r.To, r.From)
+	}
+	e.mu.Lock()
+	v := e.known.find(r.From)
+	e.mu.Unlock()
+	if v != nil && v.DirectoryID != (journal.DirectoryID{}) && r.FromDirectory != v.DirectoryID {
+		return fmt.Errorf("%w: voter %d is the one with directory id %s, this is %s: its disk was replaced, so remove the old voter and add this one (kafka-metadata-quorum remove-controller, add-controller)",
+			kerr.InconsistentVoterSet, r.From, directoryText(v.DirectoryID), directoryText(r.FromDirectory))
+	}
+	return nil
+}
+
+var errBadMessage = errors.New("not a message of a voter")
+
+// decode reads a message and checks what the Raft library takes for granted.
+func (e *Engine) decode(from int32, data []byte) (*pb.Message, error) {
+	m := &pb.Message{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("%w: %v", errBadMessage, err)
+	}
+	if m.GetFrom() != raftID(from) || m.GetTo() != raftID(e.o.NodeID) {
+		return nil, fmt.Errorf("%w: from %d to %d", errBadMessage, nodeID(m.GetFrom()), nodeID(m.GetTo()))
+	}
+	if m.GetTerm() == 0 || m.GetTerm() > maxEpoch {
+		return nil, fmt.Errorf("%w: epoch %d", errBadMessage, m.GetTerm())
+	}
+	if m.GetIndex() > 1<<62 || m.GetCommit() > 1<<62 || m.GetRejectHint() > 1<<62 || m.GetLogTerm() > maxEpoch {
+		return nil, fmt.Errorf("%w: index %d, commit %d, hint %d of epoch %d", errBadMessage, m.GetIndex(), m.GetCommit(), m.GetRejectHint(), m.GetLogTerm())
+	}
+	switch m.GetType() {
+	case pb.MsgApp:
+		return m, checkEntries(m)
+	case pb.MsgSnap:
+		if c, ok := snapshotOf(m.GetSnapshot()); !ok {
+			return nil, fmt.Errorf("%w: snapshot %s, index %d", errBadMessage, c.name(), c.index)
+		}
+	case pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgTimeoutNow, pb.MsgPreVote, pb.MsgPreVoteResp:
+	default:
+		return nil, fmt.Errorf("%w: type %s", errBadMessage, m.GetType())
+	}
+	if len(m.GetEntries()) > 0 || len(m.GetResponses()) > 0 {
+		return nil, fmt.Errorf("%w: %s with entries", errBadMessage, m.GetType())
+	}
+	return m, nil
+}
+
+// checkEntries refuses entries that are not batches, one behind the other.
+func checkEntries(m *pb.Message) error {
+	index, term, offset := m.GetIndex(), m.GetLogTerm(), int64(-1)
+	for _, entry := range m.GetEntries() {
+		index++
+		if entry.GetIndex() != index || entry.GetTerm() < term || entry.GetTerm() > m.GetTerm() {
+			return fmt.Errorf("%w: entry %d of epoch %d behind entry %d of epoch %d", errBadMessage, entry.GetIndex(), entry.GetTerm(), index-1, term)
+		}
+		term = entry.GetTerm()
+		b, err := batchOf(entry)
+		if err == nil {
+			err = checkBatch(b, term, offset)
+		}
+		var voters bool
+		if err == nil {
+			_, voters, err = votersOf(b, voterSet{})
+		}
+		if err == nil && voters != (entry.GetType() == pb.EntryConfChangeV2) {
+			err = fmt.Errorf("its type is %s", entry.GetType())
+		}
+		if err != nil {
+			return fmt.Errorf("%w: entry %d: %w", errBadMessage, index, err)
+		}
+		offset = b.NextOffset()
+	}
+	return nil
+}
+
+// checkBatch checks a batch that is to be written as it is. offset is where it must begin, unless it is negative.
+func checkBatch(b record.Batch, term uint64, offset int64) error {
+	first, rest, err := record.Next(b)
+	switch {
+	case err != nil:
+		return err
+	case len(rest) > 0 || len(first) > journal.MaxBatchBytes+record.HeaderSize:
+		return fmt.Errorf("%d bytes, the batch has %d", len(b), len(first))
+	case b.LeaderEpoch() != int32(term) || b.BaseOffset() < 0 || b.LastOffsetDelta() < 0 || b.NextOffset() < b.BaseOffset():
+		return fmt.Errorf("batch at offset %d, %d records, epoch %d", b.BaseOffset(), b.NumRecords(), b.LeaderEpoch())
+	case offset >= 0 && b.BaseOffset() != offset:
+		return fmt.Errorf("batch at offset %d, the one before ends at %d", b.BaseOffset(), offset)
+	}
+	return b.CheckCRC()
+}
+
+// handle gives a message to Raft, or keeps it away while this node must not act on it.
+func (e *Engine) handle(m *pb.Message) error {
+	now := e.node.BasicStatus()
+	if e.join != nil {
+		if ok, err := e.mayHandle(m); !ok || err != nil {
+			return err
+		}
+	}
+	switch m.GetType() {
+	case pb.MsgHeartbeat:
+		if m.GetTerm() >= now.GetTerm() && m.GetCommit() > e.log.lastIndex() {
+			// The leader knows from us that we had this. The library would panic.
+			return e.forgot(m.GetCommit())
+		}
+	case pb.MsgAppResp:
+		if !m.GetReject() && m.GetTerm() == now.GetTerm() && m.GetIndex() > e.log.lastIndex() {
+			return nil // nobody has more than we sent
+		}
+	case pb.MsgSnap:
+		return e.offer(m)
+	}
+	e.heard(m)
+	if err := e.node.Step(m); err != nil {
+		e.o.Logger.Debug("a message of another voter was dropped", "type", m.GetType(), "from", nodeID(m.GetFrom()), "error", err)
+		return nil
+	}
+	if now.RaftState == etcd.StateLeader && m.GetType() == pb.MsgAppResp && m.GetTerm() > now.GetTerm() {
+		e.leadAgain()
+	}
+	return nil
+}
+
+func directoryText(id journal.DirectoryID) string { return metadata.UUID(id).String() }

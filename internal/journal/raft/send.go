@@ -1,0 +1,89 @@
+package raft
+
+import (
+	"slices"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// promises reports whether a message says that something of ours is durable: a vote, or entries that we have.
+func promises(t pb.MessageType) bool {
+	return t == pb.MsgAppResp || t == pb.MsgVoteResp || t == pb.MsgPreVoteResp
+}
+
+// send hands the messages of one kind to the links: those that promise something, or the others.
+func (e *Engine) send(messages []*pb.Message, promising bool) error {
+	for _, m := range messages {
+		if promises(m.GetType()) != promising {
+			continue
+		}
+		if err := e.sendOne(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) sendOne(m *pb.Message) error {
+	if m.GetType() == pb.MsgApp {
+		if err := e.fillEmpty(m); err != nil {
+			return err
+		}
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	r := &MessageRequest{
+		ClusterID: e.o.ClusterID, From: e.o.NodeID, To: nodeID(m.GetTo()), FromDirectory: e.o.DirectoryID, Messages: [][]byte{data},
+	}
+	if e.o.Stepped {
+		e.mu.Lock()
+		e.out = append(e.out, r)
+		e.mu.Unlock()
+	} else if !e.links.send(r) {
+		e.unreachable(r.To)
+	}
+	return nil
+}
+
+// unreachable tells Raft that messages to a node were lost.
+func (e *Engine) unreachable(id int32) {
+	e.enqueue(func() error { e.node.ReportUnreachable(raftID(id)); return nil })
+}
+
+// fillEmpty gives the empty entry of a new leader the bytes of its LeaderChange: what is on the wire is what is on disk.
+func (e *Engine) fillEmpty(m *pb.Message) error {
+	cloned := false
+	for i, entry := range m.GetEntries() {
+		if len(entry.GetData()) > 0 {
+			continue
+		}
+		b := e.term
+		if b == nil || b.LeaderEpoch() != int32(entry.GetTerm()) {
+			var err error
+			if b, err = e.log.read(e.log.at(entry.GetIndex())); err != nil {
+				return err
+			}
+		}
+		filled, err := raftEntry(entry.GetIndex(), b, false)
+		if err != nil {
+			return err
+		}
+		if !cloned {
+			m.Entries, cloned = slices.Clone(m.Entries), true // Raft's own
+		}
+		m.Entries[i] = filled
+	}
+	return nil
+}
+
+// Outgoing takes what is to be sent to other voters. It is for an engine that is Stepped.
+func (e *Engine) Outgoing() []*MessageRequest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.out
+	e.out = nil
+	return out
+}
