@@ -89,6 +89,16 @@ func (l *Log) FlushIfDue(now time.Time) error {
 	return l.Flush(l.EndOffset())
 }
 
+// FlushRecovered makes durable what a crash left in memory, if the configuration says that what can be read is on disk:
+// else it would be taken for acknowledged, and lost with the power. It is called once the topic's configuration is known.
+func (l *Log) FlushRecovered() error {
+	n := l.config.Load().FlushMessages
+	if end := l.EndOffset(); n != math.MaxInt64 && end-l.RecoveryPoint() >= n {
+		return l.Flush(end)
+	}
+	return nil
+}
+
 // flushAll syncs everything that is written now, moves the recovery point, and publishes what was held back. closing
 // syncs the active segment's indexes too.
 func (l *Log) flushAll(closing bool) error {

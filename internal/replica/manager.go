@@ -351,6 +351,10 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 		}
 	}
 	l.SetConfig(p.config.Load().Log)
+	if err := l.FlushRecovered(); err != nil {
+		m.o.Logger.Error("cannot flush what a crash left of a log; the partition is offline", "dir", l.Dir(), "error", err.Error())
+		return
+	}
 	p.log.Store(l)
 }
 
