@@ -5,6 +5,9 @@ import (
 	"maps"
 	"slices"
 
+	"gregor/internal/controller"
+	"gregor/internal/metadata"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -38,16 +41,20 @@ func (b *Broker) apiVersions(_ context.Context, r *Request) {
 
 func (b *Broker) addFeatures(resp *kmsg.ApiVersionsResponse, version int16) {
 	image := b.image()
-	if self := image.Broker(b.nodeID); self != nil {
-		for _, name := range slices.Sorted(maps.Keys(self.Features)) {
-			f := kmsg.NewApiVersionsResponseSupportedFeature()
-			f.Name, f.MinVersion, f.MaxVersion = name, self.Features[name].Min, self.Features[name].Max
-			// A client that speaks less than version 4 refuses a range that starts at 0 (KIP-1022).
-			if f.MinVersion == 0 && version < 4 {
-				continue
-			}
-			resp.SupportedFeatures = append(resp.SupportedFeatures, f)
+	var supported map[string]metadata.VersionRange
+	if b.quorum != nil {
+		supported = controller.SupportedFeatures()
+	} else if self := image.Broker(b.nodeID); self != nil {
+		supported = self.Features
+	}
+	for _, name := range slices.Sorted(maps.Keys(supported)) {
+		f := kmsg.NewApiVersionsResponseSupportedFeature()
+		f.Name, f.MinVersion, f.MaxVersion = name, supported[name].Min, supported[name].Max
+		// A client that speaks less than version 4 refuses a range that starts at 0 (KIP-1022).
+		if f.MinVersion == 0 && version < 4 {
+			continue
 		}
+		resp.SupportedFeatures = append(resp.SupportedFeatures, f)
 	}
 	features := image.Features()
 	for _, name := range slices.Sorted(maps.Keys(features)) {

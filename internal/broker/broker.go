@@ -10,6 +10,7 @@ import (
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/coordinator/group"
+	"gregor/internal/journal"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/replica"
@@ -60,6 +61,8 @@ type Broker struct {
 	server      *server
 	sessions    *sessionCache
 	producerIDs producerIDs
+	quorum      journal.Quorum // on the controllers' listeners; nil on the brokers'
+	watch       *brokerWatch   // likewise
 	// fetchMaxBytes is fetch.max.bytes, kept here because every Fetch asks.
 	fetchMaxBytes atomic.Int32
 }
@@ -70,17 +73,21 @@ func New(o Options) *Broker {
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
 		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, log: o.Logger, now: o.Now,
 	}
+	b.fillIn()
+	b.table = newTable(handlers(), onBroker)
+	b.sessions = newSessionCache(b.config.Load().Int("max.incremental.fetch.session.cache.slots"), b.now)
+	b.producerIDs.allocate = b.allocateProducerIDs
+	b.server = newServer(b)
+	return b
+}
+
+func (b *Broker) fillIn() {
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	if b.now == nil {
 		b.now = time.Now
 	}
-	b.table = newTable(handlers())
-	b.sessions = newSessionCache(b.config.Load().Int("max.incremental.fetch.session.cache.slots"), b.now)
-	b.producerIDs.allocate = b.allocateProducerIDs
-	b.server = newServer(b)
-	return b
 }
 
 // Serve accepts connections until the listener or the broker is closed. name is the listener's name in `listeners`.

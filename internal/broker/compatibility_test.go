@@ -25,7 +25,7 @@ var kafkaVersions = strings.Fields(`
 
 // docs/compatibility.md says what the table says: `go test ./internal/broker -run Compatibility -update` writes it.
 func TestCompatibilityPage(t *testing.T) {
-	rows := newTable(handlers())
+	rows := newTable(handlers(), onBroker)
 	var page bytes.Buffer
 	page.WriteString("# Compatibility\n\n<!-- Written by: go test ./internal/broker -run Compatibility -update -->\n\n" +
 		"The APIs of Apache Kafka 4.3.0's brokers, and the versions of each that gregor serves. A client asks with ApiVersions\n" +
@@ -76,12 +76,21 @@ func versions(lowest, highest int16) string {
 // Each API has one row, and a shape that a request of each version is checked against.
 func TestTable(t *testing.T) {
 	tb := startBroker(t, nil)
-	seen := make(map[kmsg.Key]bool)
+	type place struct {
+		key kmsg.Key
+		on  listeners
+	}
+	seen := make(map[place]bool)
 	for _, h := range handlers() {
-		if seen[h.key] {
-			t.Errorf("%s stands twice in the table", h.key.Name())
+		for _, on := range []listeners{onBroker, onController} {
+			if h.on != on && h.on != onBoth {
+				continue
+			}
+			if seen[place{h.key, on}] {
+				t.Errorf("%s stands twice in the table", h.key.Name())
+			}
+			seen[place{h.key, on}] = true
 		}
-		seen[h.key] = true
 		for v := h.min; v <= h.max; v++ {
 			req := h.key.Request()
 			req.SetVersion(v)

@@ -175,13 +175,19 @@ func (c *Conn) serve(row *handler, r *Request) (err error) {
 
 // decode checks the shape of a request before kmsg allocates for it, and charges the memory it is going to take.
 func (c *Conn) decode(row *handler, h wire.RequestHeader, body []byte, frame *wire.Frame) (kmsg.Request, error) {
-	req := row.key.Request()
+	req := row.request()
 	req.SetVersion(h.Version)
 	if req.IsFlexible() {
 		var err error
 		if body, err = wire.SkipTags(body); err != nil {
 			return nil, err
 		}
+	}
+	if row.private != nil {
+		if err := req.ReadFrom(body); err != nil {
+			return nil, fmt.Errorf("%w: key %d version %d: %w", wire.ErrShape, h.Key, h.Version, err)
+		}
+		return req, nil
 	}
 	size, err := c.server.shapes.Check(h.Key, h.Version, body)
 	if err != nil {

@@ -187,3 +187,9 @@ func (s *server) start(f func()) bool {
 	s.wg.Go(f)
 	return true
 }
+
+func (s *server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
