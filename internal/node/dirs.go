@@ -9,15 +9,16 @@ import (
 	"path/filepath"
 
 	"gregor/internal/config"
-	"gregor/internal/journal"
-	"gregor/internal/journal/raft"
 	"gregor/internal/log"
 	"gregor/internal/log/vfs"
 )
 
 // openDirs locks the directories, formats new ones, and loads their logs. Whoever finds them locked is told by whom.
 func (n *Node) openDirs(v *config.Values) error {
-	defer close(n.opened)
+	defer close(n.dirsOpened)
+	if !n.roles.Broker { // its logs are none of ours
+		return n.openMetadataDir(v)
+	}
 	defaults, err := topicConfig(v, nil)
 	if err != nil {
 		return err
@@ -41,10 +42,15 @@ func (n *Node) openDirs(v *config.Values) error {
 		n.dirs = nil
 		return explainDir(err, "log.dirs")
 	}
-	if dir := v.MetadataDir(); len(Directories(v)) > len(v.LogDirs()) {
-		if n.lock, err = openMetadataDir(dir, n.id); err != nil {
-			return explainDir(err, "metadata.log.dir")
-		}
+	if len(Directories(v)) > len(v.LogDirs()) {
+		return n.openMetadataDir(v)
+	}
+	return nil
+}
+
+func (n *Node) openMetadataDir(v *config.Values) (err error) {
+	if n.lock, err = openMetadataDir(v.MetadataDir(), n.id); err != nil {
+		return explainDir(err, "metadata.log.dir")
 	}
 	return nil
 }
@@ -52,7 +58,7 @@ func (n *Node) openDirs(v *config.Values) error {
 // dirOffline is told of a directory that failed. The node goes on with the others; if the metadata was there, the
 // controller ends it.
 func (n *Node) dirOffline(d log.Dir, err error) {
-	<-n.opened
+	<-n.dirsOpened
 	if n.dirs == nil {
 		return // OpenDirs has told why
 	}
@@ -122,15 +128,3 @@ func openMetadataDir(dir string, id identity) (*metadataDir, error) {
 }
 
 func (d *metadataDir) close() error { return d.lock.Close() }
-
-// openJournal opens the metadata log. In this version it is always a Raft quorum of this node alone.
-func (n *Node) openJournal(v *config.Values) (journal.Journal, error) {
-	return raft.Open(raft.Options{
-		Dir:            v.MetadataDir(),
-		NodeID:         n.id.nodeID,
-		SegmentBytes:   v.Int64("metadata.log.segment.bytes"),
-		RetentionBytes: v.Int64("metadata.max.retention.bytes"),
-		RetentionMs:    v.Int64("metadata.max.retention.ms"),
-		Logger:         n.logs.Part("journal"),
-	})
-}

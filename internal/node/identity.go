@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"gregor/internal/config"
@@ -18,15 +17,16 @@ var ErrIdentity = errors.New("directory of another node or cluster")
 
 // identity is who this node is: the ids in meta.properties.
 type identity struct {
-	clusterID string
+	clusterID string // "" while it is not known
 	nodeID    int32
+	formatted bool // clusterID is that of the metadata directory
 }
 
 // defaultNodeID is the id of a node whose configuration and directories name none.
 const defaultNodeID = 1
 
 // identify finds out who this node is from its directories and the configuration, and refuses directories of somebody
-// else. Nothing is written.
+// else. A node that is alone makes the id of its cluster here; others agree on one later. Nothing is written.
 func identify(v *config.Values) (identity, error) {
 	id := identity{clusterID: v.String("cluster.id")}
 	clusterFrom := "the configuration (cluster.id)"
@@ -54,6 +54,7 @@ func identify(v *config.Values) (identity, error) {
 					"use another directory in log.dirs, or empty this one if its data is not needed", ErrIdentity, dir, m.ClusterID, clusterFrom, id.clusterID)
 			}
 			id.clusterID, clusterFrom = m.ClusterID, log.MetaPropertiesPath(dir)
+			id.formatted = id.formatted || dir == v.MetadataDir()
 		}
 		if m.NodeID >= 0 {
 			if haveNode && m.NodeID != nodeID {
@@ -64,16 +65,20 @@ func identify(v *config.Values) (identity, error) {
 		}
 	}
 	if !haveNode {
+		q, err := v.Quorum()
+		if err != nil {
+			return id, err
+		}
+		if !v.IsAlone() {
+			return id, errors.New("node.id is not set; in a cluster each node needs a number of its own")
+		}
 		nodeID = defaultNodeID
-		if voters := v.List("controller.quorum.voters"); len(voters) == 1 {
-			text, _, _ := strings.Cut(voters[0], "@")
-			if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-				nodeID = int32(n)
-			}
+		if len(q.Voters) == 1 {
+			nodeID = q.Voters[0].ID
 		}
 	}
 	id.nodeID = nodeID
-	if id.clusterID == "" {
+	if id.clusterID == "" && v.IsAlone() {
 		id.clusterID = metadata.NewUUID().String()
 	}
 	return id, nil

@@ -98,10 +98,10 @@ func listening(opened []*bound) []config.Listener {
 	return list
 }
 
-// advertised is the addresses that clients are told; port 0 becomes the port that was taken.
-func advertised(ls *config.Listeners, opened []*bound) []config.Listener {
-	list := make([]config.Listener, 0, len(ls.Advertised))
-	for _, a := range ls.Advertised {
+// advertised is the addresses that others are told; port 0 becomes the port that was taken.
+func advertised(said []config.Listener, opened []*bound) []config.Listener {
+	list := make([]config.Listener, 0, len(said))
+	for _, a := range said {
 		for _, b := range opened {
 			if a.Port == 0 && b.Name == a.Name {
 				a.Port = b.port()

@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gregor/internal/broker"
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/coordinator/group"
+	"gregor/internal/forward"
+	"gregor/internal/journal"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
+	"gregor/internal/peer"
 	"gregor/internal/replica"
 )
 
@@ -22,48 +27,107 @@ import (
 type Options struct {
 	Config *config.Values // of ParseBroker
 	Logs   *Logs          // nil: nothing is logged
+	Dial   peer.Dialer    // how other nodes are reached; nil: TCP
+	Now    func() time.Time
 }
 
-// Node is a running broker that is its own controller.
+// Node is a running process of a cluster: a broker, a controller, or both. One that is alone is both.
 type Node struct {
-	id    identity
-	live  *config.Live
-	logs  *Logs
-	log   *slog.Logger
-	dirs  *log.Dirs    // read after opened is closed; nil if they could not be opened
-	lock  *metadataDir // nil unless metadata.log.dir is a directory of its own
-	ctrl  *controller.Controller
-	repl  *replica.Manager
-	group *group.Service
-	brk   *broker.Broker
-	reg   *registration
-	bound []*bound
-	addrs []config.Listener // as advertised
+	id     identity
+	roles  config.Roles
+	quorum config.Quorum
+	alone  bool
+	live   *config.Live
+	logs   *Logs
+	log    *slog.Logger
+	dial   peer.Dialer
+	now    func() time.Time
+	who    atomic.Pointer[peer.Identity] // what it says of itself, see hello
 
-	opened  chan struct{}
-	serving sync.WaitGroup
-	closed  sync.Once
-	failed  chan struct{} // closed when a part cannot go on
-	failure error
-	fail1   sync.Once
-	err     error // of Close
+	ls       *config.Listeners
+	bound    []*bound          // for clients and brokers
+	control  []*bound          // for the quorum
+	addrs    []config.Listener // as advertised
+	ctlAddrs []config.Listener // as advertised to other nodes
+	greeter  *greeter
+
+	dirs    *log.Dirs    // read after dirsOpened is closed; nil if they could not be opened, or if this node is no broker
+	lock    *metadataDir // nil unless metadata.log.dir is a directory of its own
+	journal journal.Journal
+	opened  atomic.Bool // journal is set
+	ctrl    *controller.Controller
+	ctlSrv  atomic.Pointer[broker.Broker] // serves control
+	fwd     *forward.Forwarder
+	repl    *replica.Manager
+	group   *group.Service
+	brk     *broker.Broker
+	reg     *registration
+
+	dirsOpened chan struct{}
+	serving    sync.WaitGroup
+	background sync.WaitGroup
+	end        context.CancelFunc // of what goes on in the background
+	closed     sync.Once
+	failed     chan struct{} // closed when a part cannot go on
+	failure    error
+	fail1      sync.Once
+	err        error // of Close
 }
 
-// Start returns when the node serves its listeners. ctx bounds the start only. What cannot work is refused before
-// anything is written; on an error everything that was started has ended.
+// Start returns when the node serves its listeners. In a quorum of several that may take until enough others are there;
+// ctx bounds the start only. What cannot work is refused before anything is written; on an error everything that was
+// started has ended.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	began := time.Now()
-	n := &Node{logs: o.Logs, opened: make(chan struct{}), failed: make(chan struct{})}
+	n := &Node{logs: o.Logs, dial: o.Dial, now: o.Now, dirsOpened: make(chan struct{}), failed: make(chan struct{})}
 	if n.logs == nil {
 		n.logs = NewLogs(discard{}, levelFatal)
 	}
+	if n.now == nil {
+		n.now = time.Now
+	}
 	n.log = n.logs.Part("node")
-	values, err := singleNode(o.Config)
+	values, err := n.configure(o.Config)
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := values.Listeners()
+	// The ports come first: the second start of a node ends here, before it touches the first one's directories.
+	if err := n.listen(ctx); err != nil {
+		return nil, err
+	}
+	// A start that waits for others ends when a part fails, too.
+	starting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-n.failed:
+			cancel(n.failure)
+		case <-starting.Done():
+		}
+	}()
+	if err := n.start(starting, values); err != nil {
+		if failure := n.Err(); failure != nil && ctx.Err() == nil {
+			err = failure
+		}
+		_ = n.Close(context.Background())
+		return nil, err
+	}
+	n.log.Info("started", "node_id", n.id.nodeID, "roles", n.roles.String(), "cluster_id", n.id.clusterID, "listening", fmt.Sprint(listening(append(slices.Clone(n.bound), n.control...))),
+		"advertised", fmt.Sprint(n.addrs), "took", time.Since(began).Round(time.Millisecond))
+	return n, nil
+}
+
+// configure reads what the configuration and the directories say of this node.
+func (n *Node) configure(v *config.Values) (*config.Values, error) {
+	values, err := singleNode(v)
 	if err != nil {
+		return nil, err
+	}
+	n.roles, n.alone = values.Roles(), values.IsAlone()
+	if n.quorum, err = values.Quorum(); err != nil {
+		return nil, err
+	}
+	if n.ls, err = values.Listeners(); err != nil {
 		return nil, err
 	}
 	if n.id, err = identify(values); err != nil {
@@ -73,20 +137,25 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.live = config.NewLive(values)
-	// The ports come first: the second start of a node ends here, before it touches the first one's directories.
-	if n.bound, err = listen(ctx, listeners.Broker); err != nil {
-		return nil, err
+	n.who.Store(&peer.Identity{ClusterID: n.id.clusterID, NodeID: n.id.nodeID, Process: newProcess(), Controller: n.roles.Controller})
+	return values, nil
+}
+
+// listen opens all listeners. Those of controllers say at once who this node is.
+func (n *Node) listen(ctx context.Context) (err error) {
+	if n.bound, err = listen(ctx, n.ls.Broker); err != nil {
+		return err
 	}
-	n.addrs = advertised(listeners, n.bound)
-	for _, l := range listeners.Controller {
-		n.log.Info("listener for controllers is not opened: this node is the only one of its quorum", "listener", l.String())
+	if n.roles.Controller {
+		if n.control, err = listen(ctx, n.ls.Controller); err != nil {
+			closeAll(n.bound)
+			return err
+		}
+		n.greeter = greet(n.control, n.hello)
 	}
-	if err := n.start(ctx, values); err != nil {
-		_ = n.Close(context.Background())
-		return nil, err
-	}
-	n.log.Info("started", "node_id", n.id.nodeID, "cluster_id", n.id.clusterID, "listening", fmt.Sprint(listening(n.bound)), "advertised", fmt.Sprint(n.addrs), "took", time.Since(began).Round(time.Millisecond))
-	return n, nil
+	n.addrs = advertised(n.ls.Advertised, n.bound)
+	n.ctlAddrs = advertised(n.ls.AdvertisedController, n.control)
+	return nil
 }
 
 type discard struct{}
@@ -95,15 +164,37 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // start opens the parts from the disk up to the network.
 func (n *Node) start(ctx context.Context, values *config.Values) error {
+	background, end := context.WithCancel(context.Background())
+	n.end = end
+	joining, err := n.joinCluster(ctx, values)
+	if err != nil {
+		return err
+	}
 	if err := n.openDirs(values); err != nil {
 		return err
 	}
-	if err := n.openController(ctx, values); err != nil {
+	n.introduce(func(who *peer.Identity) { who.ClusterID, who.DirectoryID = n.id.clusterID, directoryID(values) })
+	if err := n.openController(ctx, values, joining); err != nil {
 		return err
 	}
-	// Registered before it follows the metadata, as a broker of Kafka is: a broker that was killed still leads in the
-	// metadata, and would begin those epochs only to end them at once. Each costs two fsyncs a partition.
-	if err := n.register(ctx, values); err != nil {
+	if !n.alone {
+		n.verifyQuorum(background)
+	}
+	if !n.roles.Broker {
+		return nil
+	}
+	return n.startBroker(ctx, values)
+}
+
+// startBroker opens what serves clients. It is registered before it follows the metadata, as a broker of Kafka is: a
+// broker that was killed still leads in the metadata, and would begin those epochs only to end them at once. Each costs
+// two fsyncs a partition.
+func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
+	n.newRegistration(values)
+	if err := n.reg.register(ctx); err != nil {
+		return err
+	}
+	if err := n.reg.caughtUp(ctx); err != nil {
 		return err
 	}
 	n.openGroups()
@@ -118,7 +209,7 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 		ClusterID:  n.id.clusterID,
 		Config:     n.live,
 		Image:      n.ctrl.Image,
-		Controller: n.ctrl,
+		Controller: n.fwd,
 		Replicas:   n.repl,
 		Dirs:       n.dirs,
 		Groups:     n.group,
@@ -133,26 +224,6 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 		})
 	}
 	return nil
-}
-
-func (n *Node) openController(ctx context.Context, values *config.Values) error {
-	j, err := n.openJournal(values)
-	if err != nil {
-		return err
-	}
-	n.ctrl, err = controller.Open(ctx, controller.Options{
-		NodeID:    n.id.nodeID,
-		ClusterID: n.id.clusterID,
-		Journal:   j,
-		Config:    n.live,
-		Logger:    n.logs.Part("controller"),
-		OnFail:    n.fail,
-	})
-	if err != nil {
-		_ = j.Close()
-		return err
-	}
-	return n.ctrl.WaitActive(ctx)
 }
 
 // openReplicas has the parts follow the metadata. The order matters: a partition is made with the configuration of its
@@ -175,10 +246,14 @@ func (n *Node) openReplicas(ctx context.Context) error {
 				n.group.Resigned(partition, epoch)
 			}
 		},
+		Alter:       n.alterPartition,
+		BrokerEpoch: n.reg.epoch.Load,
+		Connect:     n.connectBroker,
+		LagTime:     func() time.Duration { return n.live.Load().Millis("replica.lag.time.max.ms") },
+		Fetching:    n.fetching(),
 	})
 	n.live.Subscribe(func(_, _ *config.Values) { n.repl.Reconfigure() })
 	for _, p := range []metadata.Publisher{
-		&configPublisher{node: n.id.nodeID, live: n.live, log: n.logs.Part("config")},
 		n.repl,
 		&groupPublisher{groups: n.group},
 	} {
@@ -189,39 +264,66 @@ func (n *Node) openReplicas(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the node: it takes no more requests, answers those it has until ctx ends, and leaves its directories clean.
+// Close ends the node: it has its leaderships moved to others, takes no more requests, answers those it has, and leaves
+// its directories clean. It takes until ctx ends, or a little longer.
 func (n *Node) Close(ctx context.Context) error {
 	n.closed.Do(func() {
 		began := time.Now()
-		var errs []error
-		if n.brk != nil {
-			errs = append(errs, n.brk.Close(ctx))
-		}
-		closeAll(n.bound)
-		n.serving.Wait()
-		if n.reg != nil {
-			n.reg.close(ctx)
-		}
-		if n.group != nil {
-			n.group.Close()
-		}
-		if n.ctrl != nil {
-			errs = append(errs, n.ctrl.Close())
-		}
-		if n.dirs != nil {
-			errs = append(errs, n.dirs.Close())
-		}
-		if n.lock != nil {
-			errs = append(errs, n.lock.close())
-		}
-		n.err = errors.Join(errs...)
+		n.err = n.close(ctx)
 		if n.err != nil {
 			n.log.Error("stopped", "error", n.err.Error(), "took", time.Since(began).Round(time.Millisecond))
-		} else if n.reg != nil {
+		} else if n.ctrl != nil {
 			n.log.Info("stopped", "took", time.Since(began).Round(time.Millisecond))
 		}
 	})
 	return n.err
+}
+
+func (n *Node) close(ctx context.Context) error {
+	var errs []error
+	if n.end != nil {
+		n.end()
+	}
+	// Others take over while this node still serves. One that is alone has nobody to hand over to, and answers first.
+	if n.reg != nil && !n.alone {
+		n.reg.close(ctx)
+	}
+	if n.brk != nil {
+		errs = append(errs, n.brk.Close(ctx))
+	}
+	closeAll(n.bound)
+	if n.reg != nil && n.alone {
+		n.reg.close(ctx)
+	}
+	if n.repl != nil {
+		n.repl.Close()
+	}
+	if n.group != nil {
+		n.group.Close()
+	}
+	n.resign(ctx)
+	if n.fwd != nil {
+		n.fwd.Close()
+	}
+	if srv := n.ctlSrv.Load(); srv != nil {
+		errs = append(errs, srv.Close(ctx))
+	}
+	if n.greeter != nil {
+		n.greeter.stop()
+	}
+	closeAll(n.control)
+	n.serving.Wait()
+	n.background.Wait()
+	if n.ctrl != nil {
+		errs = append(errs, n.ctrl.Close())
+	}
+	if n.dirs != nil {
+		errs = append(errs, n.dirs.Close())
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.close())
+	}
+	return errors.Join(errs...)
 }
 
 // Failed is closed when the node cannot go on: its disk is gone, say. Err then says why, and the caller closes it.

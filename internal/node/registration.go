@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gregor/internal/config"
@@ -16,60 +17,102 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// deciding is the active controller, wherever it is: the forwarder. done is called exactly once.
+type deciding interface {
+	Do(ctx context.Context, from controller.Caller, req kmsg.Request, done func(kmsg.Response))
+}
+
 // registration keeps this broker in the cluster: it registers, and sends a heartbeat every
 // broker.heartbeat.interval.ms. Both go to the controller by the requests of Kafka's protocol (KIP-631).
 type registration struct {
-	ctrl  *controller.Controller
-	id    int32
-	live  *config.Live
-	log   *slog.Logger
-	epoch int64
-	dirs  func() (offline [][16]byte)
+	to      deciding
+	id      int32
+	live    *config.Live
+	log     *slog.Logger
+	request func() *kmsg.BrokerRegistrationRequest // a new one, with a new incarnation
+	image   func() *metadata.Image
+	dirs    func() (offline [][16]byte)
+	taken   func(epoch int64)               // told of each epoch that this broker is given
+	inUse   func(ctx context.Context) error // says who else has this broker's id
+	fail    func(error)                     // the broker cannot stay in the cluster
 
+	epoch  atomic.Int64 // -1 before the first registration
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
 
-var securityProtocols = map[string]metadata.SecurityProtocol{
-	"PLAINTEXT": metadata.Plaintext, "SSL": metadata.SSL, "SASL_PLAINTEXT": metadata.SASLPlaintext, "SASL_SSL": metadata.SASLSSL,
-}
+const (
+	registerRetry = 100 * time.Millisecond // after a refusal that may pass
+	fencedRetry   = 10 * time.Millisecond  // between heartbeats while the broker is to be unfenced
+	shutdownRetry = 20 * time.Millisecond  // between heartbeats of a controlled shutdown
+	// lostAfter is how long a controlled shutdown goes on without a controller that answers. Without one nobody moves the
+	// leaderships; whoever ends a whole cluster does not want to wait for it.
+	lostAfter = time.Second
+)
 
-// register makes this broker part of the cluster, fenced: it leads nothing until registration.start.
-func (n *Node) register(ctx context.Context, values *config.Values) error {
-	req := kmsg.NewPtrBrokerRegistrationRequest()
-	req.SetVersion(4)
-	req.BrokerID, req.ClusterID = n.id.nodeID, n.id.clusterID
-	req.IncarnationID = metadata.NewUUID()
-	for _, a := range n.addrs {
-		l := kmsg.NewBrokerRegistrationRequestListener()
-		l.Name, l.Host, l.Port, l.SecurityProtocol = a.Name, a.Host, uint16(a.Port), int16(securityProtocols[a.Protocol])
-		req.Listeners = append(req.Listeners, l)
-	}
-	for name, r := range controller.SupportedFeatures() {
-		f := kmsg.NewBrokerRegistrationRequestFeature()
-		f.Name, f.MinSupportedVersion, f.MaxSupportedVersion = name, r.Min, r.Max
-		req.Features = append(req.Features, f)
-	}
-	if rack := values.String("broker.rack"); rack != "" {
-		req.Rack = &rack
-	}
-	for _, d := range n.dirs.Dirs() {
-		if d.Err == nil {
-			req.LogDirs = append(req.LogDirs, d.ID)
+// register makes this broker part of the cluster, fenced: it leads nothing until it is unfenced. It tries again while
+// that may help, and ends with ctx.
+func (g *registration) register(ctx context.Context) error {
+	began, told := time.Now(), time.Time{}
+	duplicateUntil := g.live.Load().Millis("initial.broker.registration.timeout.ms")
+	req := g.request()
+	for {
+		resp, err := ask[*kmsg.BrokerRegistrationResponse](ctx, g.to, req)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		switch {
+		case err == nil:
+			g.epoch.Store(resp.BrokerEpoch)
+			g.taken(resp.BrokerEpoch)
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("registering with the controller: %w", ctx.Err())
+		case errors.Is(err, kerr.InconsistentClusterID):
+			return fmt.Errorf("%w: the controllers do not belong to cluster %s, to which this node's directories belong; correct controller.quorum.voters or "+
+				"controller.quorum.bootstrap.servers, or use other directories in log.dirs", ErrIdentity, req.ClusterID)
+		case errors.Is(err, kerr.DuplicateBrokerRegistration):
+			// Somebody with this id has been heard of within broker.session.timeout.ms: another process, or the one before
+			// this one with another disk.
+			if err := g.inUse(ctx); err != nil {
+				return err
+			}
+			if waited := time.Since(began); waited > duplicateUntil {
+				return fmt.Errorf("%w: the controller has heard of another process with node.id=%d for %v; stop that process, or give this one a node.id of its own",
+					errNodeInUse, g.id, waited.Round(time.Second))
+			}
+		case !kerr.IsRetriable(err) && resp != nil:
+			return fmt.Errorf("the controller does not register broker %d: %w", g.id, err)
+		}
+		if time.Since(told) > helloRepeat && time.Since(began) > helloPatience {
+			g.log.Warn("the controller has not registered this broker yet", "error", err.Error())
+			told = time.Now()
+		}
+		if !pause(ctx, registerRetry) {
+			return fmt.Errorf("registering with the controller: %w", ctx.Err())
 		}
 	}
-	req.PreviousBrokerEpoch = n.dirs.PreviousBrokerEpoch()
+}
 
-	n.reg = &registration{ctrl: n.ctrl, id: n.id.nodeID, live: n.live, log: n.logs.Part("node"), dirs: n.offlineDirs}
-	resp, err := ask[*kmsg.BrokerRegistrationResponse](ctx, n.ctrl, req)
-	if err != nil {
-		return fmt.Errorf("registering with the controller: %w", err)
+// pause waits, and reports false when ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return fmt.Errorf("the controller does not register broker %d: %w", n.id.nodeID, err)
+}
+
+// caughtUp returns when this broker knows of its own registration, and so of all that was decided before it.
+func (g *registration) caughtUp(ctx context.Context) error {
+	for g.image().Offset() < g.epoch.Load() {
+		if !pause(ctx, time.Millisecond) {
+			return fmt.Errorf("broker %d is registered at offset %d of the metadata log, and has it up to %d: %w", g.id, g.epoch.Load(), g.image().Offset(), ctx.Err())
+		}
 	}
-	n.reg.epoch = resp.BrokerEpoch
-	n.dirs.SetBrokerEpoch(resp.BrokerEpoch)
 	return nil
 }
 
@@ -77,27 +120,40 @@ func (n *Node) register(ctx context.Context, values *config.Values) error {
 func (g *registration) unfence(ctx context.Context) error {
 	for {
 		resp, err := g.heartbeat(ctx, false)
-		if err != nil {
+		switch {
+		case err == nil && !resp.IsFenced:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("broker %d is still fenced: %w", g.id, ctx.Err())
+		case isUnknown(err):
+			if err := g.register(ctx); err != nil {
+				return err
+			}
+			if err := g.caughtUp(ctx); err != nil {
+				return err
+			}
+		case err != nil && !kerr.IsRetriable(err):
 			return fmt.Errorf("heartbeat to the controller: %w", err)
 		}
-		if !resp.IsFenced {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, fencedRetry) {
 			return fmt.Errorf("broker %d is still fenced: %w", g.id, ctx.Err())
-		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// isUnknown reports that the controller does not know this broker's epoch: it was unregistered, or somebody else has
+// registered with its id.
+func isUnknown(err error) bool {
+	return errors.Is(err, kerr.StaleBrokerEpoch) || errors.Is(err, kerr.BrokerIDNotRegistered)
 }
 
 func (g *registration) heartbeat(ctx context.Context, shutdown bool) (*kmsg.BrokerHeartbeatResponse, error) {
 	req := kmsg.NewPtrBrokerHeartbeatRequest()
 	req.SetVersion(1)
-	req.BrokerID, req.BrokerEpoch, req.WantShutdown = g.id, g.epoch, shutdown
-	req.CurrentMetadataOffset = g.ctrl.Image().Offset()
+	req.BrokerID, req.BrokerEpoch, req.WantShutdown = g.id, g.epoch.Load(), shutdown
+	req.CurrentMetadataOffset = g.image().Offset()
 	req.OfflineLogDirs = g.dirs()
-	resp, err := ask[*kmsg.BrokerHeartbeatResponse](ctx, g.ctrl, req)
+	resp, err := ask[*kmsg.BrokerHeartbeatResponse](ctx, g.to, req)
 	if err != nil {
 		return nil, err
 	}
@@ -113,27 +169,48 @@ func (g *registration) start(ctx context.Context) error {
 	return nil
 }
 
-// beat sends heartbeats until close.
+// beat sends heartbeats until close. A controller that has forgotten this broker is told of it anew.
 func (g *registration) beat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.done.Go(func() {
-		for {
-			t := time.NewTimer(g.live.Load().Millis("broker.heartbeat.interval.ms"))
-			select {
-			case <-ctx.Done():
-				t.Stop()
+		for pause(ctx, g.live.Load().Millis("broker.heartbeat.interval.ms")) {
+			fenced := false
+			resp, err := g.heartbeat(ctx, false)
+			switch {
+			case err == nil:
+				fenced = resp.IsFenced
+			case ctx.Err() != nil:
 				return
-			case <-t.C:
-			}
-			if _, err := g.heartbeat(ctx, false); err != nil && !errors.Is(err, context.Canceled) {
+			case isUnknown(err):
+				fenced = true
+				g.log.Warn("the controller does not know this broker any more; it registers again", "epoch", g.epoch.Load(), "error", err.Error())
+				// Whoever has the id now may be another process. If it answers, this one has lost.
+				err := g.inUse(ctx)
+				if err == nil {
+					err = g.register(ctx)
+				}
+				if err != nil && ctx.Err() == nil {
+					g.fail(err)
+					return
+				}
+			default:
 				g.log.Warn("heartbeat failed", "error", err.Error())
+			}
+			if fenced { // after a pause, or a registration: the next heartbeats are not to wait
+				if err := g.caughtUp(ctx); err == nil {
+					err = g.unfence(ctx)
+					if err != nil && ctx.Err() == nil {
+						g.log.Warn("this broker stays fenced", "error", err.Error())
+					}
+				}
 			}
 		}
 	})
 }
 
-// close ends the heartbeats and asks the controller to move this broker's leaderships away, as long as ctx allows.
+// close ends the heartbeats and asks the controller to move this broker's leaderships away, as long as ctx allows and a
+// controller answers.
 func (g *registration) close(ctx context.Context) {
 	if g.cancel == nil {
 		return
@@ -141,20 +218,24 @@ func (g *registration) close(ctx context.Context) {
 	g.cancel()
 	g.done.Wait()
 	for {
-		resp, err := g.heartbeat(ctx, true)
+		asking, cancel := context.WithTimeout(ctx, lostAfter)
+		resp, err := g.heartbeat(asking, true)
+		cancel()
 		if err != nil || resp.ShouldShutdown {
+			if err != nil {
+				g.log.Warn("ending without a controlled shutdown", "error", err.Error())
+			}
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, shutdownRetry) {
+			g.log.Warn("ending before all leaderships were moved away")
 			return
-		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
 // ask sends a request to the controller and waits for the answer.
-func ask[R kmsg.Response](ctx context.Context, c *controller.Controller, req kmsg.Request) (R, error) {
+func ask[R kmsg.Response](ctx context.Context, c deciding, req kmsg.Request) (R, error) {
 	answer := make(chan kmsg.Response, 1)
 	c.Do(ctx, controller.Caller{Principal: "User:ANONYMOUS", ClientID: "broker"}, req, func(resp kmsg.Response) { answer <- resp })
 	select {

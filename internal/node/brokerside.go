@@ -1,0 +1,137 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync/atomic"
+
+	"gregor/internal/config"
+	"gregor/internal/controller"
+	"gregor/internal/metadata"
+	"gregor/internal/peer"
+	"gregor/internal/replica"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+var securityProtocols = map[string]metadata.SecurityProtocol{
+	"PLAINTEXT": metadata.Plaintext, "SSL": metadata.SSL, "SASL_PLAINTEXT": metadata.SASLPlaintext, "SASL_SSL": metadata.SASLSSL,
+}
+
+// newRegistration prepares this broker's membership.
+func (n *Node) newRegistration(values *config.Values) {
+	n.reg = &registration{
+		to: n.fwd, id: n.id.nodeID, live: n.live, log: n.log, image: n.ctrl.Image, dirs: n.offlineDirs,
+		request: func() *kmsg.BrokerRegistrationRequest { return n.registrationRequest(values) },
+		taken:   n.dirs.SetBrokerEpoch,
+		inUse:   n.idInUse,
+		fail:    n.fail,
+	}
+	n.reg.epoch.Store(-1)
+}
+
+func (n *Node) registrationRequest(values *config.Values) *kmsg.BrokerRegistrationRequest {
+	req := kmsg.NewPtrBrokerRegistrationRequest()
+	req.SetVersion(4)
+	req.BrokerID, req.ClusterID = n.id.nodeID, n.id.clusterID
+	req.IncarnationID = metadata.NewUUID()
+	for _, a := range n.addrs {
+		l := kmsg.NewBrokerRegistrationRequestListener()
+		l.Name, l.Host, l.Port, l.SecurityProtocol = a.Name, a.Host, uint16(a.Port), int16(securityProtocols[a.Protocol])
+		req.Listeners = append(req.Listeners, l)
+	}
+	for name, r := range controller.SupportedFeatures() {
+		f := kmsg.NewBrokerRegistrationRequestFeature()
+		f.Name, f.MinSupportedVersion, f.MaxSupportedVersion = name, r.Min, r.Max
+		req.Features = append(req.Features, f)
+	}
+	if rack := values.String("broker.rack"); rack != "" {
+		req.Rack = &rack
+	}
+	for _, d := range n.dirs.Dirs() {
+		if d.Err == nil {
+			req.LogDirs = append(req.LogDirs, d.ID)
+		}
+	}
+	req.PreviousBrokerEpoch = n.dirs.PreviousBrokerEpoch()
+	return req
+}
+
+// idInUse asks whoever is registered with this node's id who it is. Another process that answers is proof; silence is none.
+func (n *Node) idInUse(ctx context.Context) error {
+	b := n.ctrl.Image().Broker(n.id.nodeID)
+	if b == nil {
+		return nil
+	}
+	addr, ok := n.interBroker(b)
+	if !ok || addr == n.ownInterBroker() {
+		return nil
+	}
+	d := &discovery{asker: asker{dial: n.dial, self: n.hello}, log: n.log, now: n.now}
+	who, err := d.hello(ctx, addr)
+	if err != nil || who.NodeID != n.id.nodeID || who.Process == n.hello().Process {
+		return nil
+	}
+	return fmt.Errorf("%w: node.id=%d belongs to another process of this cluster, which answers at %s; stop that process, or give this one a node.id of its own",
+		errNodeInUse, n.id.nodeID, addr)
+}
+
+// interBroker is where a broker listens for other brokers.
+func (n *Node) interBroker(b *metadata.Broker) (addr string, ok bool) {
+	e, ok := b.Endpoint(n.ls.InterBroker)
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), ok
+}
+
+func (n *Node) ownInterBroker() string { return n.Addr(n.ls.InterBroker) }
+
+// connectBroker opens a connection to another broker.
+func (n *Node) connectBroker(ctx context.Context, id int32) (replica.Remote, error) {
+	b := n.ctrl.Image().Broker(id)
+	if b == nil {
+		return nil, fmt.Errorf("broker %d is not registered", id)
+	}
+	addr, ok := n.interBroker(b)
+	if !ok {
+		return nil, fmt.Errorf("broker %d has no listener %s; inter.broker.listener.name must be the same for all brokers", id, n.ls.InterBroker)
+	}
+	c, err := peer.Dial(ctx, peer.Options{
+		Addr: addr, Dial: n.dial, ClientID: fmt.Sprintf("broker-%d-fetcher", n.id.nodeID), Logger: n.logs.Part("replica"),
+		Timeout: n.live.Load().Millis("replica.socket.timeout.ms"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return replica.OverPeer(c), nil
+}
+
+// alterPartition asks the active controller for a change of ISRs.
+func (n *Node) alterPartition(ctx context.Context, req *kmsg.AlterPartitionRequest, done func(*kmsg.AlterPartitionResponse, error)) {
+	n.fwd.Do(ctx, controller.Caller{Principal: "User:ANONYMOUS", ClientID: "broker"}, req, func(resp kmsg.Response) {
+		if r, ok := resp.(*kmsg.AlterPartitionResponse); ok {
+			done(r, nil)
+		} else {
+			done(nil, fmt.Errorf("the controller answered %T", resp))
+		}
+	})
+}
+
+// fetching is how followers fetch, made anew when the configuration changes and not per request.
+func (n *Node) fetching() func() replica.Fetching {
+	var current atomic.Pointer[replica.Fetching]
+	set := func(v *config.Values) {
+		current.Store(&replica.Fetching{
+			Fetchers:      v.Int("num.replica.fetchers"),
+			Wait:          v.Millis("replica.fetch.wait.max.ms"),
+			MinBytes:      v.Int32("replica.fetch.min.bytes"),
+			MaxBytes:      v.Int32("replica.fetch.response.max.bytes"),
+			PartitionMax:  v.Int32("replica.fetch.max.bytes"),
+			Backoff:       v.Millis("replica.fetch.backoff.ms"),
+			SocketTimeout: v.Millis("replica.socket.timeout.ms"),
+		})
+	}
+	set(n.live.Load())
+	n.live.Subscribe(func(_, v *config.Values) { set(v) })
+	return func() replica.Fetching { return *current.Load() }
+}

@@ -1,0 +1,179 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"gregor/internal/broker"
+	"gregor/internal/config"
+	"gregor/internal/controller"
+	"gregor/internal/forward"
+	"gregor/internal/journal"
+	"gregor/internal/journal/raft"
+	"gregor/internal/metadata"
+	"gregor/internal/peer"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// openController opens this node's end of the metadata log, the controller over it, and the way to the active one. It
+// serves the quorum when it returns; who leads is found out afterwards, except in a quorum of this node alone.
+func (n *Node) openController(ctx context.Context, values *config.Values, joining bool) error {
+	j, err := n.openJournal(values, joining)
+	if err != nil {
+		return err
+	}
+	n.journal = j
+	n.opened.Store(true)
+	if n.ctrl, err = controller.Open(ctx, controller.Options{
+		NodeID:    n.id.nodeID,
+		ClusterID: n.id.clusterID,
+		Journal:   j,
+		Config:    n.live,
+		Logger:    n.logs.Part("controller"),
+		OnFail:    n.fail,
+		OnActive: func(image *metadata.Image) {
+			if srv := n.ctlSrv.Load(); srv != nil {
+				srv.BrokersUnknown(image)
+			}
+		},
+	}); err != nil {
+		_ = j.Close()
+		return err
+	}
+	o := forward.Options{
+		NodeID:   n.id.nodeID,
+		Leader:   func() int32 { return j.Status().Leader },
+		Endpoint: n.controllerAddr,
+		Dial:     n.dial,
+		Logger:   n.logs.Part("forward"),
+	}
+	if n.roles.Controller {
+		o.Local = n.ctrl
+	}
+	n.fwd = forward.New(o)
+	n.serveControllers()
+	if n.alone {
+		if err := n.ctrl.WaitActive(ctx); err != nil {
+			return err
+		}
+	}
+	return n.ctrl.AddPublisher(ctx, &configPublisher{node: n.id.nodeID, live: n.live, log: n.logs.Part("config")})
+}
+
+// openJournal opens the metadata log.
+func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, error) {
+	if !n.roles.Controller {
+		return nil, fmt.Errorf("process.roles=broker: %w", config.ErrNotYet)
+	}
+	o := raft.Options{
+		Dir:             v.MetadataDir(),
+		NodeID:          n.id.nodeID,
+		SegmentBytes:    v.Int64("metadata.log.segment.bytes"),
+		RetentionBytes:  v.Int64("metadata.max.retention.bytes"),
+		RetentionMs:     v.Int64("metadata.max.retention.ms"),
+		Logger:          n.logs.Part("journal"),
+		ClusterID:       n.id.clusterID,
+		DirectoryID:     directoryID(v),
+		Dial:            n.dial,
+		ClientID:        fmt.Sprintf("raft-client-%d", n.id.nodeID),
+		ElectionTimeout: v.Millis("controller.quorum.election.timeout.ms"),
+		Joining:         joining,
+	}
+	if len(n.quorum.Voters) > 1 {
+		for _, voter := range n.quorum.Voters {
+			o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(), Host: voter.Host, Port: uint16(voter.Port)}}})
+		}
+	}
+	return raft.Open(o)
+}
+
+// controllerListener is the name of the listener by which controllers are reached.
+func (n *Node) controllerListener() string {
+	if len(n.ls.Controller) > 0 {
+		return n.ls.Controller[0].Name
+	}
+	return "CONTROLLER"
+}
+
+// serveControllers serves the quorum's listeners in place of the greeter.
+func (n *Node) serveControllers() {
+	if !n.roles.Controller || len(n.control) == 0 {
+		return
+	}
+	engine := n.journal.(*raft.Engine)
+	srv := broker.NewController(broker.ControllerOptions{
+		NodeID:     n.id.nodeID,
+		ClusterID:  n.id.clusterID,
+		Config:     n.live,
+		Image:      n.ctrl.Image,
+		Controller: n.ctrl,
+		Quorum:     engine,
+		Private: []broker.PrivateAPI{n.helloAPI(), {
+			New: func() kmsg.Request { return &raft.MessageRequest{} },
+			Serve: func(_ context.Context, req kmsg.Request, reply func(kmsg.Response)) {
+				reply(engine.Handle(req.(*raft.MessageRequest)))
+			},
+		}},
+		Loggers: n.logs,
+		Dial:    n.dial,
+		Logger:  n.logs.Part("broker"),
+	})
+	n.ctlSrv.Store(srv)
+	if n.ctrl.Active() {
+		srv.BrokersUnknown(n.ctrl.Image())
+	}
+	n.greeter.stop()
+	for _, b := range n.control {
+		n.serving.Go(func() {
+			if err := srv.Serve(b.Name, b.net); err != nil && !errors.Is(err, net.ErrClosed) {
+				n.fail(fmt.Errorf("listener %s: %w", b.Listener, err))
+			}
+		})
+	}
+}
+
+// helloAPI says who this node is.
+func (n *Node) helloAPI() broker.PrivateAPI {
+	return broker.PrivateAPI{
+		New: func() kmsg.Request { return &peer.HelloRequest{} },
+		Serve: func(_ context.Context, req kmsg.Request, reply func(kmsg.Response)) {
+			reply(&peer.HelloResponse{Version: req.GetVersion(), Identity: n.hello()})
+		},
+	}
+}
+
+// controllerAddr is where a controller listens for other nodes.
+func (n *Node) controllerAddr(id int32) (addr string, ok bool) {
+	for _, v := range n.quorum.Voters {
+		if v.ID == id {
+			return v.Addr(), true
+		}
+	}
+	if q, is := n.journal.(journal.Quorum); is {
+		for _, v := range q.Voters() {
+			if v.ID == id && len(v.Endpoints) > 0 {
+				return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), true
+			}
+		}
+	}
+	return "", false
+}
+
+// resign hands the leadership of the quorum to another voter, so that nobody waits for an election.
+func (n *Node) resign(ctx context.Context) {
+	if n.ctrl == nil || n.alone {
+		return
+	}
+	resigning, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if r, ok := n.journal.(interface{ Resign(context.Context) error }); ok {
+		if err := r.Resign(resigning); err != nil {
+			n.log.Info("the quorum's leadership was not handed over", "error", err.Error())
+		}
+	}
+}
