@@ -42,20 +42,17 @@ func (m *machine) alterISR(e env, req *kmsg.AlterPartitionRequest, topic *metada
 	if topic == nil {
 		return nil, plain(kerr.UnknownTopicID)
 	}
-	if want.Partition < 0 || int(want.Partition) >= len(topic.Partitions) {
+	at, ok := m.at(e, topic, want.Partition)
+	if !ok {
 		return nil, plain(kerr.UnknownTopicOrPartition)
 	}
-	p := topic.Partitions[want.Partition]
+	p := at.p
 	isr, err := m.checkISR(req, p, want)
 	if err != nil {
 		return nil, err
 	}
-	c := changeOf(topic.ID, want.Partition, p)
+	c := m.changeOf(e, at)
 	c.isr, c.recovery = isr, metadata.LeaderRecoveryState(want.LeaderRecoveryState)
-	c.canLead, c.bumpEpoch = m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
-	if m.isUnclean(e, topic.Name) {
-		c.election = electUnclean
-	}
 	r := c.record()
 	var record metadata.Record
 	if r != nil {
@@ -117,80 +114,4 @@ func isSubset(members, set []int32) bool {
 	}
 	sorted := slices.Sorted(slices.Values(members))
 	return len(slices.Compact(sorted)) == len(members) && containsAll(set, members)
-}
-
-// Election types of ElectLeaders (KIP-460).
-const (
-	electionPreferred = 0
-	electionUnclean   = 1
-)
-
-// electLeaders decides ElectLeaders (KIP-183, KIP-460).
-func (m *machine) electLeaders(e env, req *kmsg.ElectLeadersRequest) decision {
-	kind := req.ElectionType
-	if req.Version == 0 {
-		kind = electionPreferred
-	}
-	if kind != electionPreferred && kind != electionUnclean {
-		return decision{reply: failAll(req, refuse(kerr.InvalidRequest, "Unknown election type %d", kind))}
-	}
-	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
-	var records []metadata.Record
-	elect := func(answer *kmsg.ElectLeadersResponseTopic, id int32, all bool) {
-		record, err := m.elect(answer.Topic, id, kind)
-		if all && err != nil && err.code == kerr.ElectionNotNeeded {
-			return
-		}
-		if record != nil {
-			records = append(records, record)
-		}
-		p := kmsg.NewElectLeadersResponseTopicPartition()
-		p.Partition = id
-		err.put(&p.ErrorCode, &p.ErrorMessage)
-		answer.Partitions = append(answer.Partitions, p)
-	}
-	if req.Topics == nil {
-		for topic := range m.hard.image.Topics() {
-			answer := kmsg.ElectLeadersResponseTopic{Topic: topic.Name}
-			for id := range topic.Partitions {
-				elect(&answer, int32(id), true)
-			}
-			resp.Topics = append(resp.Topics, answer)
-		}
-	}
-	for _, t := range req.Topics {
-		answer := kmsg.ElectLeadersResponseTopic{Topic: t.Topic}
-		for _, id := range t.Partitions {
-			elect(&answer, id, false)
-		}
-		resp.Topics = append(resp.Topics, answer)
-	}
-	return decision{records: records, apart: true, reply: resp}
-}
-
-func (m *machine) elect(name string, id int32, kind int8) (metadata.Record, *apiError) {
-	topic := m.hard.image.Topic(name)
-	if topic == nil {
-		return nil, refuse(kerr.UnknownTopicOrPartition, "No such topic as %s", name)
-	}
-	if id < 0 || int(id) >= len(topic.Partitions) {
-		return nil, refuse(kerr.UnknownTopicOrPartition, "No such partition as %s-%d", name, id)
-	}
-	p := topic.Partitions[id]
-	if kind == electionPreferred && p.HasPreferredLeader() || kind == electionUnclean && p.Leader != metadata.NoLeader {
-		return nil, plain(kerr.ElectionNotNeeded)
-	}
-	c := changeOf(topic.ID, id, p)
-	c.canLead, c.bumpEpoch = m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
-	c.election = electPreferred
-	if kind == electionUnclean {
-		c.election = electUnclean
-	}
-	if r := c.record(); r != nil {
-		return r, nil
-	}
-	if kind == electionPreferred {
-		return nil, plain(kerr.PreferredLeaderNotAvailable)
-	}
-	return nil, plain(kerr.EligibleLeadersNotAvailable)
 }

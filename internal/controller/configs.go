@@ -44,6 +44,10 @@ func (m *machine) alterConfigs(e env, req *kmsg.AlterConfigsRequest) decision {
 	if req.ValidateOnly {
 		records = nil
 	}
+	records = append(records, m.clearELR(records)...)
+	if len(records) > maxRecordsPerRequest {
+		return decision{reply: failAll(req, errTooManyRecords)}
+	}
 	return decision{records: records, reply: resp}
 }
 
@@ -70,6 +74,10 @@ func (m *machine) incrementalAlterConfigs(e env, req *kmsg.IncrementalAlterConfi
 	}
 	if req.ValidateOnly {
 		records = nil
+	}
+	records = append(records, m.clearELR(records)...)
+	if len(records) > maxRecordsPerRequest {
+		return decision{reply: failAll(req, errTooManyRecords)}
 	}
 	return decision{records: records, reply: resp}
 }
@@ -136,6 +144,9 @@ func (m *machine) changeConfig(e env, resource metadata.ConfigResource, next map
 		r := &metadata.ConfigRecord{ResourceType: int8(resource.Kind), ResourceName: resource.Name, Name: name}
 		if has {
 			r.Value = &value
+		}
+		if err := m.checkMinISR(r); err != nil {
+			return nil, err
 		}
 		records = append(records, r)
 	}

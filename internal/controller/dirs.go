@@ -26,11 +26,11 @@ func (m *machine) dirsOffline(e env, b *metadata.Broker, offline [][16]byte) []m
 		return nil
 	}
 	var records []metadata.Record
-	m.eachPartition(m.hard.topicsOn[b.ID], func(topic *metadata.Topic, id int32, p *metadata.Partition) {
-		if p.InISR(b.ID) && slices.Contains(failed, p.Dir(b.ID)) {
-			records = m.appendChange(e, records, topic, id, p, without(p.ISR, b.ID), m.otherThan(b.ID))
+	for at := range m.partitions(e, m.hard.replicasOn[b.ID]) {
+		if at.p.InISR(b.ID) && slices.Contains(failed, at.p.Dir(b.ID)) {
+			records = m.withoutReplica(e, at, b.ID).appendTo(records)
 		}
-	})
+	}
 	return append(records, &metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, LogDirs: left})
 }
 
@@ -94,25 +94,23 @@ func (m *machine) assignDir(e env, b *metadata.Broker, dir, topicID metadata.UUI
 	if topic == nil {
 		return nil, plain(kerr.UnknownTopicID)
 	}
-	if id < 0 || int(id) >= len(topic.Partitions) {
+	at, ok := m.at(e, topic, id)
+	if !ok {
 		return nil, plain(kerr.UnknownTopicOrPartition)
 	}
-	p := topic.Partitions[id]
-	at := slices.Index(p.Replicas, b.ID)
-	if at < 0 {
+	if !at.p.IsReplica(b.ID) {
 		return nil, plain(kerr.NotLeaderForPartition)
 	}
-	dirs := make([]metadata.UUID, len(p.Replicas))
-	copy(dirs, p.Dirs)
-	dirs[at] = dir
-	c := changeOf(topicID, id, p)
-	c.dirs, c.canLead, c.bumpEpoch = dirs, m.withDir(p, m.hard.isActive), m.hard.image.HasISRShrinkEpoch()
+	c := m.changeOf(e, at)
 	// A directory that is offline, or lost: the replica in it is gone from the ISR too.
-	if !b.IsOnlineDir(dir) && p.InISR(b.ID) {
-		c.isr, c.canLead = without(p.ISR, b.ID), m.withDir(p, m.otherThan(b.ID))
-		if m.isUnclean(e, topic.Name) {
-			c.election = electUnclean
+	if !b.IsOnlineDir(dir) && at.p.InISR(b.ID) {
+		c = m.withoutReplica(e, at, b.ID)
+	}
+	c.dir = func(id int32) metadata.UUID {
+		if id == b.ID {
+			return dir
 		}
+		return at.p.Dir(id)
 	}
 	if r := c.record(); r != nil {
 		return r, nil

@@ -56,6 +56,10 @@ func failAll(req kmsg.Request, err *apiError) kmsg.Response {
 		}
 	case *kmsg.ElectLeadersResponse:
 		failElections(req.(*kmsg.ElectLeadersRequest), resp, err)
+	case *kmsg.AlterPartitionAssignmentsResponse:
+		failReassignments(req.(*kmsg.AlterPartitionAssignmentsRequest), resp, err)
+	case *kmsg.ListPartitionReassignmentsResponse:
+		err.put(&resp.ErrorCode, &resp.ErrorMessage)
 	case *kmsg.DescribeClientQuotasResponse:
 		err.put(&resp.ErrorCode, &resp.ErrorMessage)
 	case *kmsg.UpdateFeaturesResponse:
@@ -96,6 +100,22 @@ func failElections(req *kmsg.ElectLeadersRequest, resp *kmsg.ElectLeadersRespons
 		for _, id := range t.Partitions {
 			p := kmsg.NewElectLeadersResponseTopicPartition()
 			p.Partition = id
+			err.put(&p.ErrorCode, &p.ErrorMessage)
+			result.Partitions = append(result.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, result)
+	}
+}
+
+// failReassignments answers for each partition beside the whole: Java's client looks at the partitions.
+func failReassignments(req *kmsg.AlterPartitionAssignmentsRequest, resp *kmsg.AlterPartitionAssignmentsResponse, err *apiError) {
+	err.put(&resp.ErrorCode, &resp.ErrorMessage)
+	for _, t := range req.Topics {
+		result := kmsg.NewAlterPartitionAssignmentsResponseTopic()
+		result.Topic = t.Topic
+		for _, asked := range t.Partitions {
+			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
+			p.Partition = asked.Partition
 			err.put(&p.ErrorCode, &p.ErrorMessage)
 			result.Partitions = append(result.Partitions, p)
 		}

@@ -20,6 +20,7 @@ func SupportedFeatures() map[string]metadata.VersionRange {
 		metadata.KRaftVersionFeature:    {Min: 0, Max: 0},
 		metadata.GroupVersionFeature:    {Min: 0, Max: 0},
 		metadata.TransactionVersion:     {Min: 0, Max: 0},
+		metadata.ELRVersionFeature:      {Min: 0, Max: 1},
 	}
 }
 
@@ -63,15 +64,25 @@ const (
 )
 
 // updateFeatures decides UpdateFeatures (KIP-584, KIP-778): all updates, or none.
-func (m *machine) updateFeatures(req *kmsg.UpdateFeaturesRequest) decision {
+func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decision {
 	resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
 	var records []metadata.Record
 	var failed *apiError
+	levels := maps.Clone(m.hard.image.Features())
 	for _, u := range req.FeatureUpdates {
-		if failed = m.checkFeature(req, u); failed != nil {
+		levels[u.Feature] = u.MaxVersionLevel
+	}
+	for _, u := range req.FeatureUpdates {
+		if failed = m.checkFeature(req, u, levels); failed != nil {
 			break
 		}
+		if u.MaxVersionLevel == m.hard.image.Features()[u.Feature] {
+			continue // nothing changes; Apache Kafka writes the level again
+		}
 		records = append(records, &metadata.FeatureLevelRecord{Name: u.Feature, FeatureLevel: u.MaxVersionLevel})
+		if u.Feature == metadata.ELRVersionFeature && u.MaxVersionLevel > 0 {
+			records = append(records, m.minISRRecords(e)...)
+		}
 	}
 	failed.put(&resp.ErrorCode, &resp.ErrorMessage)
 	if req.Version < 2 && failed == nil {
@@ -85,7 +96,8 @@ func (m *machine) updateFeatures(req *kmsg.UpdateFeaturesRequest) decision {
 	return decision{records: records, reply: resp}
 }
 
-func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFeaturesRequestFeatureUpdate) *apiError {
+// checkFeature checks one update; levels are those that the request as a whole leads to.
+func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFeaturesRequestFeatureUpdate, levels map[string]int16) *apiError {
 	kind := u.UpgradeType
 	if req.Version == 0 {
 		kind = upgrade
@@ -115,11 +127,14 @@ func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFea
 		return bad("Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.")
 	case level > current && kind != upgrade:
 		return bad("Can't downgrade to a newer version.")
-	case level < current && u.Feature == metadata.MetadataVersionFeature:
+	case level < current && u.Feature == metadata.MetadataVersionFeature && metadata.LosesRecords(current, level):
+		why := "Refusing to perform the requested downgrade because it might delete metadata information."
 		if kind == unsafeDowngrade {
-			return refuse(kerr.InvalidUpdateVersion, "Invalid metadata.version %d. Unsafe metadata downgrade is not supported in this version.", level)
+			why = "Unsafe metadata downgrade is not supported in this version."
 		}
-		return refuse(kerr.InvalidUpdateVersion, "Invalid metadata.version %d. Refusing to perform the requested downgrade because it might delete metadata information.", level)
+		return refuse(kerr.InvalidUpdateVersion, "Unsupported metadata.version downgrade from %d to %d. %s", current, level, why)
+	case u.Feature == metadata.ELRVersionFeature && level > 0 && levels[metadata.MetadataVersionFeature] < metadata.LevelELR:
+		return bad("%s could not be set to %d because it depends on %s level %d", u.Feature, level, metadata.MetadataVersionFeature, metadata.LevelELR)
 	}
 	return nil
 }
@@ -132,6 +147,11 @@ func (m *machine) whoLacks(feature string, level int16) (who string, r metadata.
 	for b := range m.hard.image.Brokers() {
 		if r := b.Features[feature]; level != 0 && (level < r.Min || level > r.Max) {
 			return "Broker " + strconv.Itoa(int(b.ID)), r, true
+		}
+	}
+	for c := range m.hard.image.Controllers() {
+		if r := c.Features[feature]; level != 0 && (level < r.Min || level > r.Max) {
+			return "Controller " + strconv.Itoa(int(c.ID)), r, true
 		}
 	}
 	return "", r, false

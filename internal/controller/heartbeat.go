@@ -113,16 +113,7 @@ func (m *machine) nextState(b *metadata.Broker, now brokerState, req *kmsg.Broke
 }
 
 // leads reports whether a broker leads any partition.
-func (m *machine) leads(id int32) bool {
-	for topic := range m.hard.topicsOn[id] {
-		for _, p := range m.hard.image.TopicByID(topic).Partitions {
-			if p.Leader == id {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (m *machine) leads(id int32) bool { return m.hard.leading[id] > 0 }
 
 // fence takes a broker out of every ISR and leadership.
 func (m *machine) fence(e env, b *metadata.Broker) []metadata.Record {
@@ -134,11 +125,13 @@ func (m *machine) fence(e env, b *metadata.Broker) []metadata.Record {
 func (m *machine) unfence(e env, b *metadata.Broker) []metadata.Record {
 	records := []metadata.Record{&metadata.BrokerRegistrationChangeRecord{BrokerID: b.ID, BrokerEpoch: b.Epoch, Fenced: -1}}
 	canLead := func(id int32) bool { return id == b.ID || m.hard.isActive(id) }
-	m.eachPartition(m.hard.leaderless, func(topic *metadata.Topic, id int32, p *metadata.Partition) {
-		if p.Leader == metadata.NoLeader && p.IsReplica(b.ID) {
-			records = m.appendChange(e, records, topic, id, p, p.ISR, canLead)
+	for at := range m.partitions(e, m.hard.leaderless) {
+		if at.p.IsReplica(b.ID) {
+			c := m.changeOf(e, at)
+			c.canLead = m.withDir(at.p, canLead)
+			records = c.appendTo(records)
 		}
-	})
+	}
 	return records
 }
 
@@ -150,45 +143,35 @@ func (m *machine) shutDown(e env, b *metadata.Broker) []metadata.Record {
 // withoutBroker takes a broker out of every ISR that it is in, and elects others where it led.
 func (m *machine) withoutBroker(e env, broker int32) []metadata.Record {
 	var records []metadata.Record
-	m.eachPartition(m.hard.topicsOn[broker], func(topic *metadata.Topic, id int32, p *metadata.Partition) {
-		if p.InISR(broker) {
-			records = m.appendChange(e, records, topic, id, p, without(p.ISR, broker), m.otherThan(broker))
+	for at := range m.partitions(e, m.hard.replicasOn[broker]) {
+		if at.p.InISR(broker) {
+			records = m.withoutReplica(e, at, broker).appendTo(records)
 		}
-	})
+	}
 	return records
+}
+
+// withoutUnclean does the same for a broker whose process ended without saying so: what it had not yet written to disk
+// may be gone, so it is not an eligible leader any more either (KIP-966).
+func (m *machine) withoutUnclean(e env, broker int32) []metadata.Record {
+	var records []metadata.Record
+	for at := range m.partitions(e, m.hard.replicasOn[broker]) {
+		if at.p.InISR(broker) || slices.Contains(at.p.ELR, broker) {
+			c := m.withoutReplica(e, at, broker)
+			c.unclean = broker
+			records = c.appendTo(records)
+		}
+	}
+	return records
+}
+
+// withoutReplica is the change that takes a broker out of the ISR of one partition.
+func (m *machine) withoutReplica(e env, at partitionAt, broker int32) *partitionChange {
+	c := m.changeOf(e, at)
+	c.isr, c.canLead = without(at.p.ISR, broker), m.withDir(at.p, m.otherThan(broker))
+	return c
 }
 
 func (m *machine) otherThan(broker int32) func(int32) bool {
 	return func(id int32) bool { return id != broker && m.hard.isActive(id) }
-}
-
-// eachPartition visits the partitions of topics, in the order of names and ids.
-func (m *machine) eachPartition(topics map[metadata.UUID]int, visit func(topic *metadata.Topic, id int32, p *metadata.Partition)) {
-	sorted := make([]*metadata.Topic, 0, len(topics))
-	for id := range topics {
-		sorted = append(sorted, m.hard.image.TopicByID(id))
-	}
-	slices.SortFunc(sorted, func(a, b *metadata.Topic) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	for _, topic := range sorted {
-		for id, p := range topic.Partitions {
-			visit(topic, int32(id), p)
-		}
-	}
-}
-
-func (m *machine) appendChange(e env, records []metadata.Record, topic *metadata.Topic, id int32, p *metadata.Partition, isr []int32, canLead func(int32) bool) []metadata.Record {
-	c := changeOf(topic.ID, id, p)
-	c.isr, c.canLead, c.bumpEpoch = isr, m.withDir(p, canLead), m.hard.image.HasISRShrinkEpoch()
-	if m.isUnclean(e, topic.Name) {
-		c.election = electUnclean
-	}
-	if r := c.record(); r != nil {
-		records = append(records, r)
-	}
-	return records
 }

@@ -202,9 +202,15 @@ func (c *Controller) firstRecords() ([]metadata.Record, error) {
 		}
 		return records, err
 	}
-	records := make([]metadata.Record, len(c.o.Bootstrap))
+	records, elr := make([]metadata.Record, len(c.o.Bootstrap)), false
 	for i, r := range c.o.Bootstrap {
 		records[i] = r.Record
+		if f, ok := r.Record.(*metadata.FeatureLevelRecord); ok && f.Name == metadata.ELRVersionFeature && f.FeatureLevel > 0 {
+			elr = true
+		}
+	}
+	if elr {
+		records = append(records, c.machine.minISRRecords(c.env())...)
 	}
 	return records, nil
 }

@@ -80,10 +80,14 @@ func (m *machine) request(e env, from Caller, req kmsg.Request) decision {
 		return m.alterPartition(e, r)
 	case *kmsg.ElectLeadersRequest:
 		return m.electLeaders(e, r)
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return m.alterReassignments(e, r)
+	case *kmsg.ListPartitionReassignmentsRequest:
+		return m.listReassignments(r)
 	case *kmsg.AssignReplicasToDirsRequest:
 		return m.assignReplicasToDirs(e, r)
 	case *kmsg.UpdateFeaturesRequest:
-		return m.updateFeatures(r)
+		return m.updateFeatures(e, r)
 	case *kmsg.AlterClientQuotasRequest:
 		return m.alterClientQuotas(r)
 	case *kmsg.DescribeClientQuotasRequest:
@@ -111,13 +115,7 @@ func (m *machine) tick(e env) (d decision, nextMs int64) {
 		}
 		return decision{}, 0
 	}
-	return decision{}, period
-}
-
-// isUnclean reports whether a topic may get a leader from outside of its ISR.
-func (m *machine) isUnclean(e env, topic string) bool {
-	v, err := config.Topic(e.config, m.hard.image.Config(metadata.TopicConfig, topic))
-	return err == nil && v.Bool("unclean.leader.election.enable")
+	return m.balance(e), m.beforeBalance(e, period)
 }
 
 // checkEpoch makes sure that a broker speaks for its newest registration.

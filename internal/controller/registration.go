@@ -26,11 +26,12 @@ func (m *machine) registerBroker(e env, req *kmsg.BrokerRegistrationRequest) dec
 			m.soft.hear(req.BrokerID, e.nowMs, -1)
 		}
 	} else {
-		// The one before ended without saying so, and what it had not yet written to disk may be gone. It leaves the
-		// ISRs that have other members, and leads in a new epoch where it was the last. (Apache Kafka does so only with
-		// KIP-966, and else lets the new incarnation go on in the old epoch.)
-		if old != nil && !old.Fenced {
-			records = m.withoutBroker(e, old.ID)
+		// The one before leaves the ISRs. If it ended without saying so, what it had not yet written to disk may be
+		// gone, so it does not lead where others may have more (KIP-966).
+		if old != nil && old.Epoch == req.PreviousBrokerEpoch {
+			records = m.withoutBroker(e, req.BrokerID)
+		} else {
+			records = m.withoutUnclean(e, req.BrokerID)
 		}
 		delete(m.soft.sessions, req.BrokerID)
 		record.BrokerEpoch = m.nextOffset() + int64(len(records))
@@ -45,7 +46,7 @@ func (m *machine) registration(e env, req *kmsg.BrokerRegistrationRequest) (*met
 	}
 	old := m.hard.image.Broker(req.BrokerID)
 	if old != nil && old.Incarnation != metadata.UUID(req.IncarnationID) && m.hasSession(e, req.BrokerID) && !holdsDirs(old, req) {
-		return nil, refuse(kerr.DuplicateBrokerRegistration, "Another broker is registered with that broker id.")
+		return nil, refuse(kerr.DuplicateBrokerRegistration, "Another broker is registered with that broker id. If the broker was recently restarted this should self-resolve once the heartbeat manager expires the broker's session.")
 	}
 	if req.IsMigratingZkBroker {
 		return nil, refuse(kerr.BrokerIDNotRegistered, "Controller does not support registering ZK brokers.")

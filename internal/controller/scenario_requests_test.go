@@ -3,6 +3,7 @@ package controller
 import (
 	"strconv"
 	"strings"
+	"testing"
 
 	"gregor/internal/metadata"
 
@@ -25,11 +26,13 @@ func (s *scenario) registration(d *datadriven.TestData) kmsg.Request {
 	if rack := text(d, "rack", ""); rack != "" {
 		req.Rack = &rack
 	}
-	for name, r := range SupportedFeatures() {
+	req.PreviousBrokerEpoch = number(d, "previous-epoch", -1)
+	for _, name := range []string{metadata.MetadataVersionFeature, metadata.ELRVersionFeature} {
+		r := SupportedFeatures()[name]
 		if name == metadata.MetadataVersionFeature {
 			r.Max = int16(number(d, "max-metadata-version", int64(r.Max)))
-			req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: name, MinSupportedVersion: r.Min, MaxSupportedVersion: r.Max})
 		}
+		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: name, MinSupportedVersion: r.Min, MaxSupportedVersion: r.Max})
 	}
 	return req
 }
@@ -215,4 +218,29 @@ func quotaOf(d *datadriven.TestData) kmsg.Request {
 	}
 	req.Entries = append(req.Entries, entry)
 	return req
+}
+
+// reassignOf reads lines `0: 1,2`; a line `0:` cancels.
+func reassignOf(d *datadriven.TestData) kmsg.Request {
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	req.Version, req.AllowReplicationFactorChange = 1, !flagged(d, "same-factor")
+	topic := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+	topic.Topic = text(d, "topic", "")
+	for line := range strings.Lines(d.Input) {
+		id, brokers, _ := strings.Cut(strings.TrimSpace(line), ":")
+		n, _ := strconv.Atoi(id)
+		topic.Partitions = append(topic.Partitions, kmsg.AlterPartitionAssignmentsRequestTopicPartition{Partition: int32(n), Replicas: brokerList(brokers)})
+	}
+	req.Topics = append(req.Topics, topic)
+	return req
+}
+
+// cluster registers and unfences brokers=(1,2,3), with no word of what is in the log.
+func (s *scenario) cluster(t *testing.T, d *datadriven.TestData) string {
+	for _, id := range numbers(d, "brokers") {
+		args := &datadriven.TestData{CmdArgs: []datadriven.CmdArg{{Key: "id", Vals: []string{strconv.Itoa(int(id))}}}}
+		s.decide(t, s.m.request(s.e, Caller{}, s.registration(args)))
+		s.decide(t, s.m.request(s.e, Caller{}, s.heartbeat(args)))
+	}
+	return ""
 }

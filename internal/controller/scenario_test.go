@@ -92,6 +92,11 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		var ms int64
 		d.ScanArgs(t, "ms", &ms)
 		return s.tick(t, ms)
+	case "lost":
+		id := int32(number(d, "id", 0))
+		return s.decide(t, s.m.lost(s.e, id, s.epochOf(d, id)))
+	case "cluster":
+		return s.cluster(t, d)
 	case "state":
 		return s.state()
 	case "replay":
@@ -185,6 +190,14 @@ func (s *scenario) state() string {
 	for topic := range image.Topics() {
 		for id, p := range topic.Partitions {
 			fmt.Fprintf(&out, "%s-%d leader %d epoch %d.%d replicas %v isr %v", topic.Name, id, p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR)
+			for _, list := range []struct {
+				what string
+				ids  []int32
+			}{{"elr", p.ELR}, {"last", p.LastKnownELR}, {"adding", p.Adding}, {"removing", p.Removing}} {
+				if len(list.ids) > 0 {
+					fmt.Fprintf(&out, " %s %v", list.what, list.ids)
+				}
+			}
 			if p.RecoveryState != metadata.LeaderRecovered {
 				out.WriteString(" recovering")
 			}
@@ -210,13 +223,7 @@ func (s *scenario) replay(t *testing.T) string {
 		t.Fatal(err)
 	}
 	old := s.m.hard
-	for broker, topics := range old.topicsOn {
-		if len(topics) == 0 {
-			delete(old.topicsOn, broker)
-		}
-	}
-	if !reflect.DeepEqual(again.topicsOn, old.topicsOn) || !reflect.DeepEqual(again.leaderless, old.leaderless) ||
-		!reflect.DeepEqual(again.colliding, old.colliding) || !reflect.DeepEqual(again.dirOwner, old.dirOwner) {
+	if !sameIndexes(old, again) {
 		t.Errorf("indexes differ\nkept: %+v\nmade: %+v", old, again)
 	}
 	before := s.state()
@@ -225,6 +232,19 @@ func (s *scenario) replay(t *testing.T) string {
 		t.Errorf("before:\n%safter:\n%s", before, after)
 	}
 	return "same\n"
+}
+
+func sameIndexes(a, b *hardState) bool {
+	for _, h := range []*hardState{a, b} {
+		for broker, set := range h.replicasOn {
+			if len(set) == 0 {
+				delete(h.replicasOn, broker)
+			}
+		}
+	}
+	x, y := *a, *b
+	x.image, y.image = nil, nil
+	return reflect.DeepEqual(x, y)
 }
 
 func pairs(text string) map[string]string {
@@ -315,6 +335,14 @@ func (s *scenario) request(t *testing.T, d *datadriven.TestData) kmsg.Request {
 		}
 		if name := text(d, "topic", ""); name != "" {
 			req.Topics = []kmsg.ElectLeadersRequestTopic{{Topic: name, Partitions: numbers(d, "partitions")}}
+		}
+		return req
+	case "reassign":
+		return reassignOf(d)
+	case "reassignments":
+		req := kmsg.NewPtrListPartitionReassignmentsRequest()
+		if name := text(d, "topic", ""); name != "" {
+			req.Topics = []kmsg.ListPartitionReassignmentsRequestTopic{{Topic: name, Partitions: numbers(d, "partitions")}}
 		}
 		return req
 	case "unregister":

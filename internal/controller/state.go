@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"slices"
+
 	"gregor/internal/metadata"
 )
 
@@ -10,18 +12,24 @@ type hardState struct {
 
 	// The rest are indexes over image, so that a decision costs what it changes and not what there is.
 
-	topicsOn   map[int32]map[metadata.UUID]int // broker -> topics that it has replicas of -> how many partitions
-	leaderless map[metadata.UUID]int           // topics with partitions that have no leader -> how many
-	colliding  map[string]string               // metadata.CollisionKey -> the topic that has it
-	dirOwner   map[metadata.UUID]int32         // log directory -> broker
+	replicasOn  map[int32]partitionSet // broker -> partitions that it has a replica of
+	leading     map[int32]int          // broker -> how many partitions it leads
+	leaderless  partitionSet           // partitions without a leader
+	imbalanced  partitionSet           // partitions whose leader is not the preferred one
+	reassigning partitionSet           // partitions with a reassignment under way
+	colliding   map[string]string      // metadata.CollisionKey -> the topic that has it
+	dirOwner    map[metadata.UUID]int32
 }
 
 func newHardState(image *metadata.Image) (*hardState, error) {
 	h := &hardState{
-		topicsOn:   map[int32]map[metadata.UUID]int{},
-		leaderless: map[metadata.UUID]int{},
-		colliding:  map[string]string{},
-		dirOwner:   map[metadata.UUID]int32{},
+		replicasOn:  map[int32]partitionSet{},
+		leading:     map[int32]int{},
+		leaderless:  partitionSet{},
+		imbalanced:  partitionSet{},
+		reassigning: partitionSet{},
+		colliding:   map[string]string{},
+		dirOwner:    map[metadata.UUID]int32{},
 	}
 	delta, err := image.DeltaFromEmpty()
 	if err != nil {
@@ -50,8 +58,8 @@ func (h *hardState) note(delta *metadata.Delta) {
 	for t := range delta.Topics() {
 		key := metadata.CollisionKey(t.Name())
 		if t.Deleted() {
-			for _, p := range t.Old.Partitions {
-				h.count(t.ID(), p, -1)
+			for id, p := range t.Old.Partitions {
+				h.forget(t.ID(), int32(id), p)
 			}
 			if key != "" && h.colliding[key] == t.Name() {
 				delete(h.colliding, key)
@@ -62,10 +70,7 @@ func (h *hardState) note(delta *metadata.Delta) {
 			h.colliding[key] = t.Name()
 		}
 		for _, id := range t.Changed() {
-			if old := t.OldPartition(id); old != nil {
-				h.count(t.ID(), old, -1)
-			}
-			h.count(t.ID(), t.New.Partitions[id], 1)
+			h.notePartition(t.ID(), id, t.OldPartition(id), t.New.Partitions[id])
 		}
 	}
 	for id, b := range delta.Brokers() {
@@ -82,23 +87,58 @@ func (h *hardState) note(delta *metadata.Delta) {
 	}
 }
 
-func (h *hardState) count(topic metadata.UUID, p *metadata.Partition, n int) {
-	for _, broker := range p.Replicas {
-		topics := h.topicsOn[broker]
-		if topics == nil {
-			topics = map[metadata.UUID]int{}
-			h.topicsOn[broker] = topics
+// notePartition brings the indexes up to date with one partition; old is nil for a new one.
+func (h *hardState) notePartition(topic metadata.UUID, id int32, old, next *metadata.Partition) {
+	if old == nil {
+		for _, broker := range next.Replicas {
+			h.onBroker(broker).add(topic, id)
 		}
-		add(topics, topic, n)
+		h.lead(next.Leader, 1)
+	} else {
+		if !slices.Equal(old.Replicas, next.Replicas) {
+			for _, broker := range old.Replicas {
+				h.onBroker(broker).remove(topic, id)
+			}
+			for _, broker := range next.Replicas {
+				h.onBroker(broker).add(topic, id)
+			}
+		}
+		if old.Leader != next.Leader {
+			h.lead(old.Leader, -1)
+			h.lead(next.Leader, 1)
+		}
 	}
-	if p.Leader == metadata.NoLeader {
-		add(h.leaderless, topic, n)
+	h.leaderless.set(topic, id, next.Leader == metadata.NoLeader)
+	h.imbalanced.set(topic, id, next.Leader != metadata.NoLeader && !next.HasPreferredLeader())
+	h.reassigning.set(topic, id, next.IsReassigning())
+}
+
+// forget takes a partition out of the indexes.
+func (h *hardState) forget(topic metadata.UUID, id int32, p *metadata.Partition) {
+	for _, broker := range p.Replicas {
+		h.onBroker(broker).remove(topic, id)
+	}
+	h.lead(p.Leader, -1)
+	for _, s := range []partitionSet{h.leaderless, h.imbalanced, h.reassigning} {
+		s.remove(topic, id)
 	}
 }
 
-func add(counts map[metadata.UUID]int, topic metadata.UUID, n int) {
-	if counts[topic] += n; counts[topic] == 0 {
-		delete(counts, topic)
+func (h *hardState) onBroker(id int32) partitionSet {
+	s := h.replicasOn[id]
+	if s == nil {
+		s = partitionSet{}
+		h.replicasOn[id] = s
+	}
+	return s
+}
+
+func (h *hardState) lead(broker int32, n int) {
+	if broker == metadata.NoLeader {
+		return
+	}
+	if h.leading[broker] += n; h.leading[broker] == 0 {
+		delete(h.leading, broker)
 	}
 }
 
@@ -113,6 +153,8 @@ func (h *hardState) isActive(id int32) bool {
 type softState struct {
 	sessions   map[int32]*session
 	lastTickMs int64
+	preferred  balanceState
+	unclean    balanceState
 }
 
 type session struct {
@@ -125,7 +167,10 @@ type session struct {
 }
 
 func newSoftState(image *metadata.Image, nowMs int64) *softState {
-	s := &softState{sessions: map[int32]*session{}, lastTickMs: nowMs}
+	s := &softState{
+		sessions: map[int32]*session{}, lastTickMs: nowMs,
+		preferred: balanceState{kind: electPreferred}, unclean: balanceState{kind: electUnclean},
+	}
 	for b := range image.Brokers() {
 		if !b.Fenced {
 			s.sessions[b.ID] = &session{heardMs: nowMs, offset: -1, shutdownOffset: -1}

@@ -18,11 +18,23 @@ const (
 
 	levelMigration      int16 = 8  // 3.4-IV0: is_migrating_zk_broker
 	levelDirectories    int16 = 17 // 3.7-IV2: log directories (KIP-858)
-	levelELR            int16 = 23 // 4.0-IV1: eligible leader replicas (KIP-966)
+	LevelELR            int16 = 23 // 4.0-IV1: eligible leader replicas (KIP-966)
 	levelCordonedDirs   int16 = 30 // 4.3-IV0: cordoned log directories (KIP-1066)
 	levelNewRegistry    int16 = levelCordonedDirs
 	levelISRShrinkEpoch int16 = 12 // below 3.6-IV0 an ISR that shrinks raises the leader epoch
 )
+
+// LosesRecords reports whether a cluster that goes back from one level of metadata.version to another could not read
+// what it wrote: whether a level in between changed the form of records.
+func LosesRecords(from, to int16) bool {
+	for level := from; level > to; level-- {
+		switch level {
+		case 7, 8, 11, 13, 14, 15, 17, 23, 30:
+			return true
+		}
+	}
+	return false
+}
 
 // MetadataVersion is the finalized level of metadata.version.
 func (i *Image) MetadataVersion() int16 {
@@ -37,7 +49,7 @@ func (i *Image) HasDirectories() bool { return i.MetadataVersion() >= levelDirec
 
 // HasELR reports whether eligible leader replicas are kept.
 func (i *Image) HasELR() bool {
-	return i.MetadataVersion() >= levelELR && i.features[ELRVersionFeature] >= 1
+	return i.MetadataVersion() >= LevelELR && i.features[ELRVersionFeature] >= 1
 }
 
 // HasISRShrinkEpoch reports whether an ISR that shrinks raises the leader epoch.
@@ -79,7 +91,7 @@ func (i *Image) VersionFor(r Record) int16 {
 // the feature was on must be able to lose them.
 func (i *Image) partitionVersion(namesELR bool) int16 {
 	switch level := i.MetadataVersion(); {
-	case i.HasELR() || namesELR && level >= levelELR:
+	case i.HasELR() || namesELR && level >= LevelELR:
 		return 2
 	case level >= levelDirectories:
 		return 1
