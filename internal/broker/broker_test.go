@@ -33,6 +33,8 @@ type testBroker struct {
 	logged  *logBuffer
 	ctl     *testController
 
+	registration *metadata.RegisterBrokerRecord
+
 	mu    sync.Mutex
 	image *metadata.Image
 }
@@ -41,6 +43,12 @@ const testNode = 1
 
 // startBroker starts a broker with these properties beyond the defaults.
 func startBroker(t testing.TB, props map[string]string) *testBroker {
+	t.Helper()
+	return startNode(t, testNode, props, nil)
+}
+
+// startNode starts a broker with a node id, and replication as the options say.
+func startNode(t testing.TB, node int32, props map[string]string, replication func(*replica.Options)) *testBroker {
 	t.Helper()
 	all := map[string]string{"node.id": "1", "process.roles": "broker,controller", "listeners": "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:1",
 		"controller.listener.names": "CONTROLLER", "controller.quorum.voters": "1@127.0.0.1:1", "log.dirs": t.TempDir()}
@@ -53,19 +61,23 @@ func startBroker(t testing.TB, props map[string]string) *testBroker {
 	}
 	tb := &testBroker{t: t, live: config.NewLive(values), logged: &logBuffer{}, ctl: &testController{next: 1000}}
 	logger := slog.New(slog.NewTextHandler(tb.logged, nil))
-	dirs, err := log.OpenDirs(log.DirsOptions{Paths: []string{t.TempDir()}, ClusterID: metadata.NewUUID().String(), NodeID: testNode})
+	dirs, err := log.OpenDirs(log.DirsOptions{Paths: []string{t.TempDir()}, ClusterID: metadata.NewUUID().String(), NodeID: node})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tb.manager = replica.NewManager(replica.Options{
-		NodeID: testNode, Dirs: dirs, Logger: logger,
+	options := replica.Options{
+		NodeID: node, Dirs: dirs, Logger: logger,
 		TopicConfig: func(_ string, overrides map[string]string) (replica.TopicConfig, error) {
 			return testTopicConfig(overrides), nil
 		},
-	})
+	}
+	if replication != nil {
+		replication(&options)
+	}
+	tb.manager = replica.NewManager(options)
 	tb.image = metadata.NewImage("cluster")
 	tb.b = New(Options{
-		NodeID: testNode, ClusterID: "cluster", Config: tb.live, Controller: tb.ctl, Replicas: tb.manager, Logger: logger,
+		NodeID: node, ClusterID: "cluster", Config: tb.live, Controller: tb.ctl, Replicas: tb.manager, Logger: logger,
 		Image: func() *metadata.Image {
 			tb.mu.Lock()
 			defer tb.mu.Unlock()
@@ -79,18 +91,19 @@ func startBroker(t testing.TB, props map[string]string) *testBroker {
 	tb.addr = l.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- tb.b.Serve("PLAINTEXT", l) }()
-	tb.publish(
-		&metadata.RegisterBrokerRecord{BrokerID: testNode, BrokerEpoch: 5, EndPoints: []metadata.RecordEndpoint{
-			{Name: "PLAINTEXT", Host: "127.0.0.1", Port: uint16(l.Addr().(*net.TCPAddr).Port)},
-		}, Features: []metadata.RecordFeature{{Name: "metadata.version", MinSupportedVersion: 7, MaxSupportedVersion: 25}, {Name: "group.version", MaxSupportedVersion: 1}}},
-		&metadata.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 25},
-	)
+	tb.registration = &metadata.RegisterBrokerRecord{BrokerID: node, BrokerEpoch: 5, EndPoints: []metadata.RecordEndpoint{
+		{Name: "PLAINTEXT", Host: "127.0.0.1", Port: uint16(l.Addr().(*net.TCPAddr).Port)},
+	}, Features: []metadata.RecordFeature{{Name: "metadata.version", MinSupportedVersion: 7, MaxSupportedVersion: 25}, {Name: "group.version", MaxSupportedVersion: 1}}}
+	if replication == nil {
+		tb.publish(tb.registration, &metadata.FeatureLevelRecord{Name: "metadata.version", FeatureLevel: 25})
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := tb.b.Close(ctx); err != nil {
 			t.Error(err)
 		}
+		tb.manager.Close()
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}

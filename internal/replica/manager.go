@@ -30,6 +30,8 @@ type Logs interface {
 	Delete(logs ...log.Name) error
 	MarkStray(topic string, partition int32) error
 	All() iter.Seq[*log.Log]
+	DirOf(l *log.Log) [16]byte
+	Offline() [][16]byte
 }
 
 // Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
@@ -48,6 +50,9 @@ type Options struct {
 	// Alter asks the active controller, wherever it is, for a change of ISRs (KIP-497). done is called exactly once, on
 	// any goroutine, perhaps before Alter returns. nil: ISRs stay as the metadata says.
 	Alter func(ctx context.Context, req *kmsg.AlterPartitionRequest, done func(*kmsg.AlterPartitionResponse, error))
+	// AssignDirs tells the active controller which log directories hold this broker's replicas (KIP-858). done is called
+	// like Alter's. nil: nobody is told.
+	AssignDirs func(ctx context.Context, req *kmsg.AssignReplicasToDirsRequest, done func(*kmsg.AssignReplicasToDirsResponse, error))
 	// BrokerEpoch is the epoch of this broker's registration; nil or -1: not known, and not checked.
 	BrokerEpoch func() int64
 	// Connect opens a connection to a broker's inter-broker listener, as the image has it. nil: nothing is followed.
@@ -75,11 +80,12 @@ type Manager struct {
 	byID   map[metadata.UUID]*topic
 	image  *metadata.Image // the one published last
 
-	current   atomic.Pointer[metadata.Image] // image, for those who hold other locks
-	proposals proposals
-	followers fetchers
-	watched   watched
-	ticker    ticker
+	current    atomic.Pointer[metadata.Image] // image, for those who hold other locks
+	proposals  proposals
+	placements placements
+	followers  fetchers
+	watched    watched
+	ticker     ticker
 }
 
 // topic is a topic of which this broker has at least one replica.
@@ -175,6 +181,8 @@ func (m *Manager) Publish(delta *metadata.Delta, image *metadata.Image) {
 	m.current.Store(image)
 	m.proposals.hold() // what several partitions lead to goes as one request
 	defer m.proposals.release()
+	m.placements.hold()
+	defer m.placements.release()
 	var steps []*step
 	for td := range delta.Topics() {
 		if td.Deleted() {
@@ -310,6 +318,7 @@ func (m *Manager) takeOne(s *step) {
 	if s.p.log.Load() == nil {
 		m.openLog(s.p, s.to)
 	}
+	m.place(s.p, s.to)
 	s.p.become(m, s.to)
 }
 
@@ -334,6 +343,10 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 			return
 		}
 		l = nil
+	}
+	if l != nil && l.Err() != nil || l == nil && m.mayBeOffline(mp) {
+		m.o.Logger.Error("the partition is offline: its log directory has failed, or one has in which it may be", "topic", p.topic, "partition", p.index)
+		return
 	}
 	if l == nil {
 		dir := mp.Dir(m.o.NodeID)
@@ -380,6 +393,7 @@ func (m *Manager) deleteTopic(mt *metadata.Topic) {
 func (m *Manager) remove(p *Partition) {
 	p.resign(m, &role{leaderID: metadata.NoLeader, leaderEpoch: p.role.Load().leaderEpoch, gone: true})
 	p.log.Store(nil)
+	m.placements.forget(p.key())
 	m.removed = append(m.removed, log.Name{Topic: p.topic, Partition: p.index})
 	p.advanced()
 }

@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +34,10 @@ type partitionKey struct {
 }
 
 func (p *Partition) key() partitionKey { return partitionKey{p.id, p.index} }
+
+func (k partitionKey) compare(o partitionKey) int {
+	return cmp.Or(slices.Compare(k.topic[:], o.topic[:]), cmp.Compare(k.index, o.index))
+}
 
 // The pauses after a request that failed as a whole.
 const (

@@ -31,6 +31,7 @@ func (m *Manager) start() {
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.woken = make(chan struct{}, 1)
 	m.proposals.m, m.proposals.ctx = m, t.ctx
+	m.placements.m, m.placements.ctx = m, t.ctx
 	m.followers.m = m
 	m.watched.leaders = make(map[*leader]struct{})
 	if m.o.Inline || m.o.Alter == nil {
@@ -88,9 +89,12 @@ func (m *Manager) Tick() time.Duration {
 	}
 	m.reviewWatched()
 	m.proposals.release() // and sends what is due
+	m.placements.send()
 	wait := tickInterval
-	if due := m.proposals.due(); !due.IsZero() {
-		wait = min(wait, max(due.Sub(now), time.Millisecond))
+	for _, due := range []time.Time{m.proposals.due(), m.placements.due()} {
+		if !due.IsZero() {
+			wait = min(wait, max(due.Sub(now), time.Millisecond))
+		}
 	}
 	return wait
 }

@@ -298,7 +298,7 @@ func (w *world) alter(_ context.Context, req *kmsg.AlterPartitionRequest, done f
 // elect makes a broker the leader; isr nil leaves the ISR.
 func elect(topic string, leader int32, isr ...int32) *metadata.PartitionChangeRecord {
 	r := metadata.NewPartitionChangeRecord()
-	r.TopicID, r.Leader, r.ISR = id(topic), leader, isr
+	r.TopicID, r.PartitionID, r.Leader, r.ISR = id(topic), 0, leader, isr
 	return r
 }
 
