@@ -10,7 +10,7 @@ import (
 )
 
 // TruncateTo cuts the log so that it ends at an offset, as a follower does that has records which the leader has not.
-// It does nothing if the log ends there or before. An offset inside a batch cuts the
+// It cuts nothing if the log ends there or before. Leader epochs without a record are forgotten in any case. An offset inside a batch cuts the
 // whole batch, so that the follower fetches it again.
 func (l *Log) TruncateTo(offset int64) error {
 	l.mu.Lock()
@@ -22,7 +22,9 @@ func (l *Log) TruncateTo(offset int64) error {
 		return fmt.Errorf("%w: cannot truncate %s to %d", ErrOffsetOutOfRange, l.dir, offset)
 	}
 	if offset >= l.next {
-		return nil
+		// A leader that appended nothing in its epoch left an entry at the end. The epoch may be another leader's, or one
+		// that no other log has.
+		return l.writeFailed(l.epochs.truncateFromEnd(l.next))
 	}
 	list := *l.segments.Load()
 	if offset < list[0].base {

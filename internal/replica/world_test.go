@@ -32,7 +32,7 @@ type world struct {
 	steps [][]metadata.Record
 	epoch int64 // of the last broker registration
 
-	altered   int  // AlterPartition requests
+	altered   int // AlterPartition requests
 	alterFail *kerr.Error
 	alterLost bool // answers are lost after the change was made
 }
@@ -157,7 +157,17 @@ func (b *testBroker) start() {
 		Alter:       w.alter,
 	})
 	w.change(&metadata.RegisterBrokerRecord{BrokerID: b.id, IncarnationID: metadata.NewUUID(), BrokerEpoch: b.epoch})
-	w.deliver(b.id)
+	// A broker that starts is told of all there is at once.
+	d := metadata.NewDelta(b.image)
+	for ; b.seen < len(w.steps); b.seen++ {
+		for _, r := range w.steps[b.seen] {
+			if err := d.Apply(r); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	b.image = d.Image(w.truth.Offset(), 1)
+	b.m.Publish(d, b.image)
 }
 
 type testWriter struct{ t testing.TB }
@@ -446,4 +456,9 @@ func (w *world) topic(name string, replicas ...int32) {
 	w.t.Helper()
 	p := &metadata.PartitionRecord{TopicID: id(name), Replicas: replicas, ISR: replicas, Leader: replicas[0]}
 	w.publish(&metadata.TopicRecord{Name: name, TopicID: id(name)}, p)
+}
+
+// fetchError is the error of the first partition of a Fetch.
+func fetchError(resp kmsg.Response) int16 {
+	return resp.(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode
 }
