@@ -230,6 +230,10 @@ func (l *metaLog) truncate(offset int64) error {
 		if err := removeSegment(l.fs, l.dir, gone.base); err != nil {
 			return err
 		}
+		// One that came back after a power failure would lie behind a gap, or hide what is written here next.
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 		l.segments = l.segments[:len(l.segments)-1]
 	}
 	for k := len(l.epochs); k > 0 && l.epochs[k-1].offset >= offset; k-- {
