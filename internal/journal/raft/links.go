@@ -287,21 +287,30 @@ func (l *link) fetch(ctx context.Context, f *fetching) error {
 	}
 }
 
-// fetchPart asks for a part of a snapshot (KIP-630).
+// fetchPart asks for a part of a snapshot.
 func fetchPart(ctx context.Context, conn *peer.Conn, node int32, epoch uint64, id journal.SnapshotID, position int64) (data []byte, size int64, err error) {
+	resp, err := conn.Do(ctx, partRequest(node, int32(epoch), id, position))
+	if err != nil {
+		return nil, 0, err
+	}
+	return partOf(resp.(*kmsg.FetchSnapshotResponse), position)
+}
+
+// partRequest asks for a part of a snapshot (KIP-630).
+func partRequest(node, epoch int32, id journal.SnapshotID, position int64) *kmsg.FetchSnapshotRequest {
 	req := kmsg.NewPtrFetchSnapshotRequest()
 	req.ReplicaID, req.MaxBytes = node, partBytes
 	p := kmsg.NewFetchSnapshotRequestTopicPartition()
-	p.CurrentLeaderEpoch, p.Position = int32(epoch), position
+	p.CurrentLeaderEpoch, p.Position = epoch, position
 	p.SnapshotID.EndOffset, p.SnapshotID.Epoch = id.End, id.Epoch
 	t := kmsg.NewFetchSnapshotRequestTopic()
 	t.Topic, t.Partitions = topic, append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
-	kresp, err := conn.Do(ctx, req)
-	if err != nil {
-		return nil, 0, err
-	}
-	resp := kresp.(*kmsg.FetchSnapshotResponse)
+	return req
+}
+
+// partOf is what an answer holds of the snapshot at a position, and how large the file is.
+func partOf(resp *kmsg.FetchSnapshotResponse, position int64) (data []byte, size int64, err error) {
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return nil, 0, err
 	}
