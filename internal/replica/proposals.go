@@ -139,9 +139,7 @@ func (ps *proposals) answered(resp *kmsg.AlterPartitionResponse, err error) {
 	}
 	ps.mu.Lock()
 	ps.asked = nil
-	for _, pr := range again {
-		ps.waiting = append(ps.waiting, pr)
-	}
+	ps.waiting = append(ps.waiting, inOrder(again)...)
 	if len(again) == 0 {
 		ps.pause, ps.until = 0, time.Time{}
 	} else {
@@ -155,6 +153,11 @@ func (ps *proposals) answered(resp *kmsg.AlterPartitionResponse, err error) {
 	}
 	ps.m.wake()
 	ps.send()
+}
+
+// inOrder sorts proposals, so that a simulation asks for them in the same order in every run.
+func inOrder(list map[partitionKey]*proposal) []*proposal {
+	return slices.SortedFunc(maps.Values(list), func(a, b *proposal) int { return a.ld.p.compare(b.ld.p) })
 }
 
 // conclude takes one partition's answer and reports whether to ask again.
