@@ -1,0 +1,54 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"testing/cryptotest"
+)
+
+var (
+	seeds = flag.Int("sim.seeds", 0, "how many worlds to simulate")
+	first = flag.Uint64("sim.seed", 0, "the first one; with -sim.seeds=1 its trace is printed with -sim.trace")
+	trace = flag.Bool("sim.trace", false, "print everything that happens")
+)
+
+func run(t *testing.T, seed uint64, o Options) Result {
+	cryptotest.SetGlobalRandom(t, seed)
+	return Run(seed, o)
+}
+
+// TestSeeds simulates worlds, each with other faults. A seed that fails is printed; -sim.seed and -sim.seeds=1 replay it.
+func TestSeeds(t *testing.T) {
+	n := *seeds
+	if n == 0 {
+		n = 200
+	}
+	for i := range n {
+		seed := *first + uint64(i)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			o := RandomOptions(seed)
+			if *trace {
+				o.Trace = os.Stdout
+			}
+			r := run(t, seed, o)
+			if r.Err != nil {
+				t.Errorf("seed %d: %v\n\t%v\n\tagain: go test ./test/sim -run TestSeeds -sim.seeds=1 -sim.seed=%d -sim.trace", seed, r.Err, r, seed)
+			} else if testing.Verbose() {
+				t.Log(r)
+			}
+		})
+	}
+}
+
+// TestSameSeedSameTrace simulates some worlds twice.
+func TestSameSeedSameTrace(t *testing.T) {
+	for seed := range uint64(5) {
+		o := RandomOptions(seed)
+		a, b := run(t, seed, o), run(t, seed, o)
+		if a.Hash != b.Hash || a.Events != b.Events {
+			t.Errorf("seed %d: first %v, then %v", seed, a, b)
+		}
+	}
+}
