@@ -80,9 +80,9 @@ func (b *Broker) readMetadata(req *kmsg.FetchRequest) (resp *kmsg.FetchResponse,
 		}
 		return resp, false
 	}
-	s := b.quorum.Describe()
+	s := b.quorum.Status()
+	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.Leader, s.Epoch
 	if p.ErrorCode = b.checkMetadataLeader(s, asked.CurrentLeaderEpoch); p.ErrorCode != 0 {
-		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.Leader, s.Epoch
 		for _, v := range b.quorum.Voters() {
 			if v.ID == s.Leader && len(v.Endpoints) > 0 {
 				n := kmsg.NewFetchResponseBroker()
@@ -123,7 +123,7 @@ func (b *Broker) readMetadata(req *kmsg.FetchRequest) (resp *kmsg.FetchResponse,
 }
 
 // checkMetadataLeader refuses a reader that is at the wrong node, or knows another epoch (KIP-595).
-func (b *Broker) checkMetadataLeader(s journal.QuorumState, epoch int32) int16 {
+func (b *Broker) checkMetadataLeader(s journal.Status, epoch int32) int16 {
 	switch {
 	case epoch >= 0 && epoch < s.Epoch:
 		return kerr.FencedLeaderEpoch.Code

@@ -40,7 +40,7 @@ func (b *Broker) readSnapshot(req *kmsg.FetchSnapshotRequest, resp *kmsg.FetchSn
 		p.ErrorCode = kerr.UnknownTopicOrPartition.Code
 		return p
 	}
-	s := b.quorum.Describe()
+	s := b.quorum.Status()
 	if p.ErrorCode = b.checkMetadataLeader(s, asked.CurrentLeaderEpoch); p.ErrorCode != 0 {
 		p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = s.Leader, s.Epoch
 		for _, v := range b.quorum.Voters() {

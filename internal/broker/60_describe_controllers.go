@@ -30,7 +30,7 @@ func (b *Broker) describeControllers(_ context.Context, r *Request) {
 		r.Reply(resp)
 		return
 	}
-	resp.ClusterID, resp.ControllerID = b.clusterID, b.quorum.Describe().Leader
+	resp.ClusterID, resp.ControllerID = b.clusterID, b.quorum.Status().Leader
 	for _, v := range b.quorum.Voters() {
 		if len(v.Endpoints) == 0 {
 			continue

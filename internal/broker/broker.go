@@ -10,7 +10,6 @@ import (
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/coordinator/group"
-	"gregor/internal/journal"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/replica"
@@ -61,8 +60,8 @@ type Broker struct {
 	server      *server
 	sessions    *sessionCache
 	producerIDs producerIDs
-	quorum      journal.Quorum // on the controllers' listeners; nil on the brokers'
-	watch       *brokerWatch   // likewise
+	quorum      Quorum       // on the controllers' listeners; nil on the brokers'
+	watch       *brokerWatch // likewise
 	// fetchMaxBytes is fetch.max.bytes, kept here because every Fetch asks.
 	fetchMaxBytes atomic.Int32
 }

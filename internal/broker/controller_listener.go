@@ -27,12 +27,18 @@ type ControllerOptions struct {
 		Active() bool
 		Lost(broker int32, epoch int64)
 	}
-	Quorum  journal.Quorum
+	Quorum  Quorum
 	Private []PrivateAPI
 	Loggers Loggers
 	Dial    peer.Dialer // looks whether a broker is still there; nil: TCP
 	Logger  *slog.Logger
 	Now     func() time.Time
+}
+
+// Quorum is the metadata log, as those who do not vote see it.
+type Quorum interface {
+	journal.Quorum
+	Status() journal.Status
 }
 
 // PrivateAPI is a request that only nodes of gregor send to each other. It is served and never advertised.

@@ -37,12 +37,14 @@ type Observer struct {
 	wg   sync.WaitGroup // dials
 
 	mu      sync.Mutex // guards what follows
-	queue   []func() error
+	queue   []errand
 	status  journal.Status
 	known   []journal.Voter
 	learned map[int32]journal.Endpoint // where the controllers are that no set of voters tells of
-	closed  bool
+	closed  bool                       // takes no errands any more
 	failed  error
+
+	finished bool // Close was called
 
 	// What follows belongs to the goroutine, and to OpenObserver before it runs.
 	handler journal.Handler
@@ -52,6 +54,13 @@ type Observer struct {
 	applied uint64 // Raft index of the last batch that was handed over
 	route   route
 	fetch   *fetching // a snapshot on its way
+}
+
+// errand is something for the goroutine to do. An error ends the observer. drop, which may be nil, comes instead when it
+// has ended already.
+type errand struct {
+	do   func() error
+	drop func()
 }
 
 var _ journal.Journal = (*Observer)(nil)
@@ -117,20 +126,34 @@ func (e *Observer) run() {
 		}
 		e.mu.Lock()
 		queue, closed := e.queue, e.closed
-		e.queue = nil
+		if !closed {
+			e.queue = nil
+		}
 		e.mu.Unlock()
 		if closed {
 			break
 		}
-		for i := 0; i < len(queue) && err == nil; i++ {
-			err = queue[i]()
+		for i := 0; i < len(queue); i++ {
+			if err == nil {
+				err = queue[i].do()
+			} else if queue[i].drop != nil {
+				queue[i].drop()
+			}
 		}
 	}
 	e.stop()
+	e.mu.Lock()
 	if err != nil {
-		e.mu.Lock()
 		e.failed = fmt.Errorf("%w: %w", journal.ErrClosed, err)
-		e.mu.Unlock()
+	}
+	e.closed = true
+	for _, it := range e.queue {
+		if it.drop != nil {
+			it.drop()
+		}
+	}
+	e.mu.Unlock()
+	if err != nil {
 		e.handler.Fail(err)
 	}
 	e.dropSnapshot()
@@ -310,13 +333,13 @@ func (e *Observer) Voters() []journal.Voter {
 // Close implements journal.Journal.
 func (e *Observer) Close() error {
 	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return nil
-	}
-	e.closed = true
+	first := !e.finished
+	e.closed, e.finished = true, true
 	done := e.done
 	e.mu.Unlock()
+	if !first {
+		return nil
+	}
 	e.stop()
 	if done == nil {
 		e.log.close()
@@ -330,13 +353,15 @@ func (e *Observer) Close() error {
 	return nil
 }
 
-func (e *Observer) enqueue(f func() error) bool {
+func (e *Observer) enqueue(f func() error) bool { return e.give(errand{do: f}) }
+
+func (e *Observer) give(it errand) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed || e.failed != nil {
 		return false
 	}
-	e.queue = append(e.queue, f)
+	e.queue = append(e.queue, it)
 	select {
 	case e.wake <- struct{}{}:
 	default:

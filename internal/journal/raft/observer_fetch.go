@@ -94,6 +94,14 @@ func (e *Observer) took(conn *peer.Conn, to target, f *peer.Fetched, err error) 
 		e.lost(to)
 		return nil
 	}
+	if len(batches) == 0 && len(p.RecordBatches) > 0 {
+		e.later(minLook, func() { // it sends what is not committed yet
+			if conn == e.route.conn {
+				e.ask()
+			}
+		})
+		return nil
+	}
 	if len(batches) > 0 {
 		if err := e.log.append(batches); err != nil {
 			return err
@@ -117,7 +125,7 @@ func (e *Observer) leads(to target, p *kmsg.FetchResponseTopicPartition) {
 		e.learn(leader, host, port)
 		e.route.to.id = leader
 	}
-	e.route.tried, e.route.said = 0, ""
+	e.route.tried, e.route.said = 0, nil
 	if leader >= 0 {
 		e.follow(max(epoch, e.epoch), leader)
 	}

@@ -17,10 +17,10 @@ import (
 type route struct {
 	conn  *peer.Conn // nil: none, or on its way
 	to    target
-	last  int32  // the leader that was followed before; asked first, for it may be there still
-	next  int    // in the list of candidates
-	tried int    // since somebody led
-	said  string // failure that was logged last
+	last  int32           // the leader that was followed before; asked first, for it may be there still
+	next  int             // in the list of candidates
+	tried int             // since somebody led
+	said  map[string]bool // failures that were logged since somebody led
 }
 
 // target is a controller to ask.
@@ -33,6 +33,7 @@ const (
 	observerDialTimeout = 2 * time.Second
 	minLook             = 20 * time.Millisecond // between two who are asked
 	maxLook             = 500 * time.Millisecond
+	maxSaid             = 100
 )
 
 // connect goes to the leader, or to the next candidate.
@@ -48,7 +49,11 @@ func (e *Observer) connect() {
 		ctx, cancel := context.WithTimeout(e.ctx, observerDialTimeout)
 		defer cancel()
 		conn, err := peer.Dial(ctx, e.peerOptions(to.addr))
-		if !e.enqueue(func() error { return e.connected(to, conn, err) }) && err == nil {
+		it := errand{do: func() error { return e.connected(to, conn, err) }}
+		if err == nil {
+			it.drop = conn.Close
+		}
+		if !e.give(it) && err == nil {
 			conn.Close()
 		}
 	})
@@ -197,10 +202,13 @@ func (e *Observer) say(what string, to target, err error) {
 	if err != nil {
 		text += err.Error()
 	}
-	if e.ctx.Err() != nil || text == e.route.said {
+	if e.ctx.Err() != nil || e.route.said[text] || len(e.route.said) >= maxSaid {
 		return
 	}
-	e.route.said = text
+	if e.route.said == nil {
+		e.route.said = make(map[string]bool)
+	}
+	e.route.said[text] = true
 	if err != nil {
 		e.o.Logger.Warn(what, "controller", to.id, "address", to.addr, "error", err.Error())
 	} else {
@@ -211,6 +219,9 @@ func (e *Observer) say(what string, to target, err error) {
 // ask sends the next fetch, of the log or of a snapshot.
 func (e *Observer) ask() {
 	conn, to := e.route.conn, e.route.to
+	if conn == nil {
+		return // lost since somebody meant to ask
+	}
 	if e.fetch != nil {
 		req := partRequest(e.o.NodeID, e.epoch, e.fetch.c.id(), e.fetch.pos)
 		clusterID := e.o.ClusterID
