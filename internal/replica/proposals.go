@@ -3,6 +3,7 @@ package replica
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
