@@ -182,16 +182,15 @@ func stateOf(image *metadata.Image, p *metadata.Partition, listener string) part
 	s := partitionState{leader: metadata.NoLeader, offline: []int32{}}
 	for _, id := range p.Replicas {
 		broker := image.Broker(id)
-		alive := broker != nil && !broker.Fenced
-		if !alive || !broker.IsOnlineDir(p.Dir(id)) {
+		reachable := broker != nil && !broker.Fenced
+		if reachable {
+			_, reachable = broker.Endpoint(listener)
+		}
+		if !reachable {
+			s.unreachable = append(s.unreachable, id)
+		}
+		if !reachable || !broker.IsOnlineDir(p.Dir(id)) {
 			s.offline = append(s.offline, id)
-		}
-		if !alive {
-			s.unreachable = append(s.unreachable, id)
-			continue
-		}
-		if _, ok := broker.Endpoint(listener); !ok {
-			s.unreachable = append(s.unreachable, id)
 		}
 	}
 	if leader := image.Broker(p.Leader); p.Leader >= 0 && leader != nil && !leader.Fenced {

@@ -60,8 +60,6 @@ func failAll(req kmsg.Request, err *apiError) kmsg.Response {
 		failReassignments(req.(*kmsg.AlterPartitionAssignmentsRequest), resp, err)
 	case *kmsg.ListPartitionReassignmentsResponse:
 		err.put(&resp.ErrorCode, &resp.ErrorMessage)
-	case *kmsg.DescribeClientQuotasResponse:
-		err.put(&resp.ErrorCode, &resp.ErrorMessage)
 	case *kmsg.UpdateFeaturesResponse:
 		err.put(&resp.ErrorCode, &resp.ErrorMessage)
 	case *kmsg.UnregisterBrokerResponse:

@@ -90,8 +90,6 @@ func (m *machine) request(e env, from Caller, req kmsg.Request) decision {
 		return m.updateFeatures(e, r)
 	case *kmsg.AlterClientQuotasRequest:
 		return m.alterClientQuotas(r)
-	case *kmsg.DescribeClientQuotasRequest:
-		return m.describeClientQuotas(r)
 	}
 	return decision{reply: failAll(req, plain(kerr.UnsupportedVersion))}
 }

@@ -1,10 +1,8 @@
 package controller
 
 import (
-	"maps"
 	"math"
 	"net"
-	"slices"
 
 	"gregor/internal/metadata"
 
@@ -127,73 +125,4 @@ func checkQuota(keys map[string]float64, key string, value float64) *apiError {
 		return refuse(kerr.InvalidRequest, "%s cannot be a fractional value.", key)
 	}
 	return nil
-}
-
-// describeClientQuotas answers DescribeClientQuotas (KIP-546) from the committed and the waiting quotas alike.
-func (m *machine) describeClientQuotas(req *kmsg.DescribeClientQuotasRequest) decision {
-	resp := req.ResponseKind().(*kmsg.DescribeClientQuotasResponse)
-	if err := checkQuotaFilter(req); err != nil {
-		err.put(&resp.ErrorCode, &resp.ErrorMessage)
-		return decision{reply: resp}
-	}
-	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{}
-	for q := range m.hard.image.Quotas() {
-		if !quotaMatches(req, q) {
-			continue
-		}
-		entry := kmsg.NewDescribeClientQuotasResponseEntry()
-		for _, part := range q.Entity {
-			entry.Entity = append(entry.Entity, kmsg.DescribeClientQuotasResponseEntryEntity{Type: part.EntityType, Name: part.EntityName})
-		}
-		for _, key := range slices.Sorted(maps.Keys(q.Values)) {
-			entry.Values = append(entry.Values, kmsg.DescribeClientQuotasResponseEntryValue{Key: key, Value: q.Values[key]})
-		}
-		resp.Entries = append(resp.Entries, entry)
-	}
-	return decision{reply: resp}
-}
-
-func checkQuotaFilter(req *kmsg.DescribeClientQuotasRequest) *apiError {
-	has := map[string]bool{}
-	for _, c := range req.Components {
-		switch {
-		case c.EntityType == "":
-			return refuse(kerr.InvalidRequest, "Unexpected empty filter component entity type")
-		case c.EntityType != quotaUser && c.EntityType != quotaClientID && c.EntityType != quotaIP:
-			return refuse(kerr.UnsupportedVersion, "Custom entity type '%s' not supported", c.EntityType)
-		case has[c.EntityType]:
-			return refuse(kerr.InvalidRequest, "Duplicate filter component entity type")
-		case c.MatchType < kmsg.QuotasMatchTypeExact || c.MatchType > kmsg.QuotasMatchTypeAny:
-			return refuse(kerr.InvalidRequest, "Unexpected match type: %d", c.MatchType)
-		case (c.MatchType == kmsg.QuotasMatchTypeExact) != (c.Match != nil):
-			return refuse(kerr.InvalidRequest, "Request specified a match that does not fit its match type")
-		}
-		has[c.EntityType] = true
-	}
-	if has[quotaIP] && len(has) > 1 {
-		return refuse(kerr.InvalidRequest, "Invalid entity filter component combination, IP filter component should not be used with user or clientId filter component.")
-	}
-	return nil
-}
-
-// quotaMatches reports whether every component fits the entity; strict ones allow the entity no other parts.
-func quotaMatches(req *kmsg.DescribeClientQuotasRequest, q *metadata.Quota) bool {
-	for _, c := range req.Components {
-		i := slices.IndexFunc(q.Entity, func(part metadata.QuotaEntity) bool { return part.EntityType == c.EntityType })
-		if i < 0 {
-			return false
-		}
-		name := q.Entity[i].EntityName
-		switch c.MatchType {
-		case kmsg.QuotasMatchTypeExact:
-			if name == nil || *name != *c.Match {
-				return false
-			}
-		case kmsg.QuotasMatchTypeDefault:
-			if name != nil {
-				return false
-			}
-		}
-	}
-	return !req.Strict || len(q.Entity) == len(req.Components)
 }

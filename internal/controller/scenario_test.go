@@ -97,6 +97,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 		return s.decide(t, s.m.lost(s.e, id, s.epochOf(d, id)))
 	case "cluster":
 		return s.cluster(t, d)
+	case "quotas":
+		return s.quotas()
 	case "state":
 		return s.state()
 	case "replay":
@@ -172,6 +174,14 @@ func show(v reflect.Value) string {
 		return show(v.Elem())
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+func (s *scenario) quotas() string {
+	var out strings.Builder
+	for q := range s.m.hard.image.Quotas() {
+		fmt.Fprintf(&out, "%s %v\n", show(reflect.ValueOf(q.Entity)), q.Values)
+	}
+	return out.String()
 }
 
 func (s *scenario) state() string {
@@ -363,9 +373,6 @@ func (s *scenario) request(t *testing.T, d *datadriven.TestData) kmsg.Request {
 		return req
 	case "quota":
 		return quotaOf(d)
-	case "quotas":
-		req := kmsg.NewPtrDescribeClientQuotasRequest()
-		return req
 	}
 	return nil
 }
