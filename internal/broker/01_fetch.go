@@ -34,9 +34,15 @@ func (b *Broker) fetch(_ context.Context, r *Request) {
 		r.replyFetch(&wire.FetchResponse{Version: req.Version, ErrorCode: sessionError.Code})
 		return
 	}
+	if f.session != nil && f.follower != nil && f.session.follower != nil {
+		f.followerFetch(time.Duration(max(req.MaxWaitMillis, 0)) * time.Millisecond)
+		return
+	}
 	f.gather(req)
 	out, ready := f.read()
-	if ready || req.MaxWaitMillis <= 0 {
+	// A follower that begins a session is answered at once: it goes on within the session, where a change of what it
+	// follows ends a long poll.
+	if ready || req.MaxWaitMillis <= 0 || f.create && f.follower != nil {
 		f.reply(out)
 		return
 	}
@@ -87,6 +93,7 @@ type fetchPart struct {
 	err      error // known before reading
 	opts     replica.ReadOptions
 	inMemory *sessionPartition // of the session
+	asks     int               // of inMemory, for a follower's
 }
 
 // gather resolves the partitions of the request, or of the whole session it belongs to.
@@ -168,7 +175,8 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 			got += int64(n)
 		}
 	}
-	return out, ready || got >= f.minBytes || len(f.parts) == 0
+	nothing := len(f.parts) == 0 && (f.session == nil || f.session.follower == nil)
+	return out, ready || got >= f.minBytes || nothing
 }
 
 func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
@@ -221,6 +229,9 @@ func (f *fetching) reply(out []wire.FetchPartition) {
 		resp.Topics = f.group(out, func(i int) bool {
 			p := f.parts[i].inMemory
 			tell := p.news(&out[i])
+			if f.parts[i].asks == p.asks {
+				p.given = out[i].Records != nil || out[i].Diverging != nil
+			}
 			if out[i].Records != nil && f.session.parts[p.key] == p {
 				f.session.unlink(p)
 				f.session.pushBack(p)
@@ -231,7 +242,11 @@ func (f *fetching) reply(out []wire.FetchPartition) {
 	default:
 		resp.Topics = f.group(out, func(int) bool { return true })
 		if f.create {
-			resp.SessionID = f.b.sessions.create(f.version >= 13, f.remember(out))
+			var follower *Broker
+			if f.follower != nil {
+				follower = f.b
+			}
+			resp.SessionID = f.b.sessions.create(f.version >= 13, f.remember(out), follower)
 		}
 	}
 	if f.version >= 16 {

@@ -41,6 +41,8 @@ type sessionPartition struct {
 	highWatermark  int64
 	logStartOffset int64
 	told           bool
+
+	followerPart
 }
 
 // fetchAsk is what a request says of a partition.
@@ -71,6 +73,13 @@ type fetchSession struct {
 	epoch int32
 	parts map[partitionKey]*sessionPartition
 	order sessionPartition // sentinel of a ring
+
+	// Of a follower's session (follower_session.go).
+	follower  *Broker // nil: it is a client's
+	dirty     []*sessionPartition
+	parked    *followerWait // the long poll that waits
+	woken     bool          // something came up since the last look that ends a long poll
+	lastAsked time.Time
 }
 
 func newFetchSession(byID bool) *fetchSession {
@@ -97,6 +106,7 @@ func (s *fetchSession) remove(k partitionKey) {
 	if p := s.parts[k]; p != nil {
 		delete(s.parts, k)
 		s.unlink(p)
+		s.unwatch(p)
 	}
 }
 
@@ -109,7 +119,7 @@ func (s *fetchSession) update(req *kmsg.FetchRequest) {
 			p = &sessionPartition{key: k, highWatermark: -1, logStartOffset: -1}
 			s.add(p)
 		}
-		p.fetchAsk = askOf(in)
+		s.asked(p, in)
 	})
 	for i := range req.ForgottenTopics {
 		f := &req.ForgottenTopics[i]
@@ -179,9 +189,12 @@ func (c *sessionCache) begin(req *kmsg.FetchRequest) (s *fetchSession, create bo
 	if s.byID != (req.Version >= 13) {
 		return nil, false, kerr.FetchSessionTopicIDError
 	}
+	s.lastAsked = c.now()
 	s.update(req)
 	if len(s.parts) == 0 {
-		c.drop(s.id)
+		c.mu.Lock()
+		delete(c.sessions, s.id)
+		c.mu.Unlock()
 		return nil, false, nil
 	}
 	s.epoch = nextEpoch(s.epoch)
@@ -190,36 +203,63 @@ func (c *sessionCache) begin(req *kmsg.FetchRequest) (s *fetchSession, create bo
 
 func (c *sessionCache) drop(id int32) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	s := c.sessions[id]
 	delete(c.sessions, id)
+	c.mu.Unlock()
+	if s != nil {
+		s.close()
+	}
 }
 
-// create makes a session of a full request and its answers. It returns 0 if there is no room: the client then goes on
-// with full requests.
-func (c *sessionCache) create(byID bool, parts []*sessionPartition) int32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// create makes a session of a full request and its answers, a follower's if follower is not nil. It returns 0 if there is
+// no room: the client then goes on with full requests.
+func (c *sessionCache) create(byID bool, parts []*sessionPartition, follower *Broker) int32 {
 	now := c.now()
-	if len(c.sessions) >= c.slots && !c.evict(now, len(parts)) {
-		return 0
-	}
 	s := newFetchSession(byID)
 	for _, p := range parts {
 		s.add(p)
 	}
-	s.created, s.lastUsed = now, now
+	s.created, s.lastUsed, s.lastAsked = now, now, now
+	if follower != nil {
+		s.mu.Lock()
+		s.follow(follower)
+		s.mu.Unlock()
+	}
+	id, evicted := c.admit(s, now)
+	if evicted != nil {
+		evicted.close()
+	}
+	if id == 0 {
+		s.close()
+	}
+	return id
+}
+
+// admit gives a session its id, and its place to it if another one has to go.
+func (c *sessionCache) admit(s *fetchSession, now time.Time) (id int32, evicted *fetchSession) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sessions) >= c.slots {
+		// A follower is never without one: there are few of them, and a cluster that replicates slowly helps nobody.
+		if evicted = c.evict(now, len(s.parts)); evicted == nil && s.follower == nil {
+			return 0, nil
+		}
+	}
 	for s.id == 0 || c.sessions[s.id] != nil {
 		s.id = rand.Int32N(math.MaxInt32)
 	}
 	c.sessions[s.id] = s
-	return s.id
+	return s.id, evicted
 }
 
 // evict makes room for a session of size partitions: the session unused for longest if that is more than evictAfter, or
-// the smallest one if it is smaller than the new one and old enough.
-func (c *sessionCache) evict(now time.Time, size int) bool {
+// the smallest one if it is smaller than the new one and old enough. It returns nil if there is none. c.mu is held.
+func (c *sessionCache) evict(now time.Time, size int) *fetchSession {
 	var oldest, smallest *fetchSession
 	for _, s := range c.sessions {
+		if s.follower != nil {
+			continue
+		}
 		if oldest == nil || s.lastUsed.Before(oldest.lastUsed) {
 			oldest = s
 		}
@@ -230,12 +270,12 @@ func (c *sessionCache) evict(now time.Time, size int) bool {
 	switch {
 	case oldest != nil && now.Sub(oldest.lastUsed) > evictAfter:
 		delete(c.sessions, oldest.id)
+		return oldest
 	case smallest != nil && len(smallest.parts) < size:
 		delete(c.sessions, smallest.id)
-	default:
-		return false
+		return smallest
 	}
-	return true
+	return nil
 }
 
 // len is the number of sessions.

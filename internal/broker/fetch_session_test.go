@@ -188,8 +188,8 @@ func TestFetchSessionEviction(t *testing.T) {
 		}
 		return nil
 	}
-	small, large := c.create(false, parts(1)), c.create(false, parts(10))
-	if c.create(false, parts(100)) != 0 {
+	small, large := c.create(false, parts(1), nil), c.create(false, parts(10), nil)
+	if c.create(false, parts(100), nil) != 0 {
 		t.Fatal("a third session although both are young")
 	}
 	now = now.Add(evictAfter + time.Second)
@@ -199,14 +199,14 @@ func TestFetchSessionEviction(t *testing.T) {
 	if err := use(large, 1); err != nil {
 		t.Fatal(err)
 	}
-	if c.create(false, parts(1)) != 0 {
+	if c.create(false, parts(1), nil) != 0 {
 		t.Fatal("a session as small as the smallest pushed it out")
 	}
-	if c.create(false, parts(5)) == 0 || use(small, 2) != kerr.FetchSessionIDNotFound || use(large, 2) != nil {
+	if c.create(false, parts(5), nil) == 0 || use(small, 2) != kerr.FetchSessionIDNotFound || use(large, 2) != nil {
 		t.Fatal("the larger session should have pushed out the small old one")
 	}
 	now = now.Add(evictAfter + time.Second)
-	if c.create(false, parts(1)) == 0 || c.len() != 2 {
+	if c.create(false, parts(1), nil) == 0 || c.len() != 2 {
 		t.Fatal("an idle session keeps its place")
 	}
 }
