@@ -63,6 +63,13 @@ func (e *Engine) hasten(gone int32) {
 	}
 }
 
+// yield lets another voter that begins an election have its time, so that they do not depose each other.
+func (e *Engine) yield(m *pb.Message) {
+	if t := m.GetType(); t == pb.MsgVote || t == pb.MsgPreVote {
+		e.hurry.turn = 0
+	}
+}
+
 func (e *Engine) tickHurry() {
 	h := &e.hurry
 	if h.left == 0 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,7 +105,7 @@ func (s *server) answer(e *Engine, h wire.RequestHeader, body []byte) kmsg.Respo
 			s.t.Error(err)
 		}
 		if e == nil {
-			return nil
+			return &MessageResponse{ErrorCode: kerr.BrokerNotAvailable.Code}
 		}
 		return e.Handle(req)
 	case 59:
@@ -140,11 +141,136 @@ func fetchSnapshot(e *Engine, req *kmsg.FetchSnapshotRequest) kmsg.Response {
 	return resp
 }
 
+// keeper is a handler that keeps what it was told.
+type keeper struct {
+	mu     sync.Mutex
+	news   chan struct{} // closed with every change
+	epoch  int32         // in which it may append; 0: it may not
+	next   int64
+	end    int64
+	state  []string
+	last   journal.Batch
+	loads  int
+	failed error
+}
+
+func (k *keeper) change(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+	close(k.news)
+	k.news = make(chan struct{})
+}
+
+func (k *keeper) Load(s journal.Snapshot) (err error) {
+	k.change(func() {
+		k.state, k.end, k.loads = nil, s.LastOffset+1, k.loads+1
+		for v, e := range s.Values {
+			k.state, err = append(k.state, string(v)), errors.Join(err, e)
+		}
+	})
+	return err
+}
+
+func (k *keeper) Commit(batches []journal.Batch) error {
+	k.change(func() {
+		for _, b := range batches {
+			for _, v := range b.Values {
+				k.state = append(k.state, string(v))
+			}
+			k.last, k.end = b, b.LastOffset+1
+			k.last.Values = nil
+		}
+	})
+	return nil
+}
+
+func (k *keeper) Lead(epoch int32, next int64) { k.change(func() { k.epoch, k.next = epoch, next }) }
+func (k *keeper) Follow(int32, int32)          { k.change(func() { k.epoch = 0 }) }
+func (k *keeper) Fail(err error)               { k.change(func() { k.failed = err }) }
+
 type voterProcess struct {
 	o Options
 	s *server
 	e *Engine
-	h *follower
+	*keeper
+}
+
+// until waits for a condition on what one of several was told.
+func until(t *testing.T, what string, nodes []*voterProcess, holds func(p *voterProcess) bool) *voterProcess {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		var news []chan struct{}
+		for _, p := range nodes {
+			p.mu.Lock()
+			ok := holds(p)
+			news = append(news, p.news)
+			if p.failed != nil {
+				t.Error(p.failed)
+			}
+			p.mu.Unlock()
+			if ok {
+				return p
+			}
+		}
+		some := make(chan struct{}, len(news))
+		stop := make(chan struct{})
+		for _, c := range news {
+			go func() {
+				select {
+				case <-c:
+					some <- struct{}{}
+				case <-stop:
+				}
+			}()
+		}
+		select {
+		case <-some:
+			close(stop)
+		case <-deadline:
+			close(stop)
+			for _, p := range nodes {
+				t.Logf("%+v", p.e.Status())
+			}
+			t.Fatal("no " + what)
+		}
+	}
+}
+
+func leaderOf(t *testing.T, nodes []*voterProcess) *voterProcess {
+	t.Helper()
+	return until(t, "leader", nodes, func(p *voterProcess) bool { return p.epoch > 0 })
+}
+
+// write has a value committed by whoever leads, and returns where it lies and who that was.
+func write(t *testing.T, nodes []*voterProcess, value string) (int64, *voterProcess) {
+	t.Helper()
+	for {
+		p := leaderOf(t, nodes)
+		var at int64
+		var epoch int32
+		var err error
+		p.change(func() {
+			if at, epoch = p.next, p.epoch; epoch > 0 {
+				err = p.e.Append(epoch, at, 1, [][]byte{[]byte(value)})
+				p.next++
+			} else {
+				err = journal.ErrNotLeader
+			}
+		})
+		if errors.Is(err, journal.ErrNotLeader) {
+			until(t, "news", nodes, func(o *voterProcess) bool { return p.epoch != epoch || o != p && o.epoch > 0 })
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "commit", []*voterProcess{p}, func(p *voterProcess) bool { return p.end > at || p.epoch != epoch })
+		if p.epoch == epoch {
+			return at, p
+		}
+	}
 }
 
 // cluster is several voters on TCP.
@@ -171,11 +297,11 @@ func (p *voterProcess) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	p.e, p.h = e, newFollower()
+	p.e, p.keeper = e, &keeper{news: make(chan struct{})}
 	p.s.mu.Lock()
 	p.s.e = e
 	p.s.mu.Unlock()
-	if err := e.Start(p.h); err != nil {
+	if err := e.Start(p.keeper); err != nil {
 		t.Fatal(err)
 	}
 	e.Campaign()
@@ -189,39 +315,6 @@ func (p *voterProcess) kill() {
 	p.e.Close()
 }
 
-// leaderOf waits until one of several leads.
-func leaderOf(t *testing.T, nodes ...*voterProcess) (*voterProcess, int64) {
-	t.Helper()
-	type lead struct {
-		p    *voterProcess
-		next int64
-	}
-	found := make(chan lead, len(nodes))
-	stop := make(chan struct{})
-	defer close(stop)
-	for _, p := range nodes {
-		go func() {
-			select {
-			case next := <-p.h.lead:
-				found <- lead{p, next}
-			case err := <-p.h.failed:
-				t.Error(err)
-			case <-stop:
-			}
-		}()
-	}
-	select {
-	case l := <-found:
-		return l.p, l.next
-	case <-time.After(20 * time.Second):
-		for _, p := range nodes {
-			t.Logf("%+v", p.e.Status())
-		}
-		t.Fatal("no leader")
-	}
-	return nil, 0
-}
-
 func (p *voterProcess) await(t *testing.T, above int64) {
 	t.Helper()
 	for p.e.Status().Committed <= above {
@@ -231,64 +324,88 @@ func (p *voterProcess) await(t *testing.T, above int64) {
 	}
 }
 
+func (p *voterProcess) save(t *testing.T) {
+	t.Helper()
+	p.mu.Lock()
+	last, state := p.last, slices.Clone(p.state)
+	p.mu.Unlock()
+	err := p.e.Save(t.Context(), journal.Snapshot{
+		LastOffset: last.LastOffset, Epoch: last.Epoch, TimestampMs: last.TimestampMs,
+		Values: func(yield func([]byte, error) bool) {
+			for _, v := range state {
+				if !yield([]byte(v), nil) {
+					return
+				}
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func without(nodes []*voterProcess, gone *voterProcess) []*voterProcess {
+	return slices.DeleteFunc(slices.Clone(nodes), func(p *voterProcess) bool { return p == gone })
+}
+
 func TestThreeVoters(t *testing.T) {
 	nodes := cluster(t, 3)
 	for _, p := range nodes {
 		p.start(t)
 	}
 	began := time.Now()
-	leader, next := leaderOf(t, nodes...)
+	leaderOf(t, nodes)
 	t.Logf("elected after %s", time.Since(began))
+	var at int64
+	var leader *voterProcess
 	for i := range 20 {
-		next = put(t, leader.e, leader.h, next, fmt.Sprint("value ", i))
+		at, leader = write(t, nodes, fmt.Sprint("value ", i))
 	}
 	for _, p := range nodes {
-		p.await(t, next-1)
+		p.await(t, at)
 	}
 
-	// The leader's process ends: the others know at once.
-	var rest []*voterProcess
-	for _, p := range nodes {
-		if p != leader {
-			rest = append(rest, p)
-		}
-	}
+	// The leader's process ends: the others know at once. An election timeout is a second at least.
+	rest := without(nodes, leader)
 	leader.kill()
 	began = time.Now()
-	second, next := leaderOf(t, rest...)
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("the second leader came after %s, which is an election timeout", took)
+	at, second := write(t, rest, "after")
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("the second leader came after %s", took)
 	} else {
 		t.Logf("elected again after %s", took)
 	}
-	next = put(t, second.e, second.h, next, "after")
 	q := second.e.Describe()
-	if len(q.Voters) != 3 || q.Leader != second.o.NodeID || q.HighWatermark != next {
+	if len(q.Voters) != 3 || q.Leader != second.o.NodeID || q.HighWatermark != at+1 {
 		t.Fatalf("%+v", q)
 	}
 
 	// What the old leader misses is gone from the others' logs.
-	save(t, second.e, second.h)
+	second.save(t)
+	without(rest, second)[0].save(t)
 	for i := range 5 {
-		next = put(t, second.e, second.h, next, fmt.Sprint("more ", i))
+		at, second = write(t, rest, fmt.Sprint("more ", i))
 	}
 	leader.s = listen(t, leader.s.l.Addr().String())
 	leader.start(t)
-	leader.await(t, next-1)
-	if leader.h.loaded == nil {
+	leader.await(t, at)
+	until(t, "snapshot", []*voterProcess{leader}, func(p *voterProcess) bool { return p.end > at })
+	if leader.loads == 0 {
 		t.Fatal("no snapshot was fetched")
 	}
-	if got, want := strings.Join(leader.h.state, ","), strings.Join(second.h.state, ","); got != want {
+	if got, want := strings.Join(leader.state, ","), strings.Join(second.state, ","); got != want {
 		t.Fatalf("got %s, want %s", got, want)
 	}
 
 	// Leadership is handed over.
-	if err := second.e.Resign(t.Context()); err != nil {
+	_, leader = write(t, nodes, "before handing over")
+	if err := leader.e.Resign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := second.e.Status(); s.Leader == second.o.NodeID || s.Leader < 0 {
+	if s := leader.e.Status(); s.Leader == leader.o.NodeID || s.Leader < 0 {
 		t.Fatalf("after Resign: %+v", s)
 	}
+	write(t, nodes, "the end")
 }
 
 func TestOtherCluster(t *testing.T) {

@@ -184,6 +184,7 @@ func (e *Engine) handle(m *pb.Message) error {
 		return e.offer(m)
 	}
 	e.heard(m)
+	e.yield(m)
 	if err := e.node.Step(m); err != nil {
 		e.o.Logger.Debug("a message of another voter was dropped", "type", m.GetType(), "from", nodeID(m.GetFrom()), "error", err)
 		return nil
