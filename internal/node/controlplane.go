@@ -67,9 +67,6 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 
 // openJournal opens the metadata log.
 func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, error) {
-	if !n.roles.Controller {
-		return nil, fmt.Errorf("process.roles=broker: %w", config.ErrNotYet)
-	}
 	o := raft.Options{
 		Dir:             v.MetadataDir(),
 		NodeID:          n.id.nodeID,
@@ -84,10 +81,15 @@ func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, err
 		ElectionTimeout: v.Millis("controller.quorum.election.timeout.ms"),
 		Joining:         joining,
 	}
-	if len(n.quorum.Voters) > 1 {
+	if len(n.quorum.Voters) > 1 || !n.roles.Controller {
 		for _, voter := range n.quorum.Voters {
 			o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(), Host: voter.Host, Port: uint16(voter.Port)}}})
 		}
+	}
+	if !n.roles.Controller {
+		return raft.OpenObserver(raft.ObserverOptions{
+			Options: o, Bootstrap: n.quorum.Bootstrap, FetchLimit: v.Millis("controller.quorum.fetch.timeout.ms"),
+		})
 	}
 	return raft.Open(o)
 }
@@ -154,7 +156,7 @@ func (n *Node) controllerAddr(id int32) (addr string, ok bool) {
 			return v.Addr(), true
 		}
 	}
-	if q, is := n.journal.(journal.Quorum); is {
+	if q, is := n.journal.(interface{ Voters() []journal.Voter }); is {
 		for _, v := range q.Voters() {
 			if v.ID == id && len(v.Endpoints) > 0 {
 				return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port))), true
