@@ -168,3 +168,141 @@ func TestISRShrinksAndGrows(t *testing.T) {
 		t.Fatalf("ISR %v", got)
 	}
 }
+
+// followerFetch is a fetch of broker 2, from a session.
+func followerFetch(id, epoch int32, waitMs int32, topic string, offsets map[int32]int64) *kmsg.FetchRequest {
+	req := sessionFetch(17, id, epoch, topic, offsets)
+	req.ReplicaState.ID, req.ReplicaState.Epoch = 2, 5
+	req.MaxWaitMillis, req.MinBytes = waitMs, 1
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			req.Topics[i].Partitions[j].CurrentLeaderEpoch = 3
+		}
+	}
+	return req
+}
+
+// A follower's session answers what changed, waits without being asked again about the rest, and does not wait while
+// the follower has something to say.
+func TestFollowerSession(t *testing.T) {
+	tb := startBroker(t, nil)
+	records := []metadata.Record{&metadata.TopicRecord{Name: "t", TopicID: topicID("t")},
+		&metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5}}
+	for i := range int32(5) {
+		records = append(records, &metadata.PartitionRecord{TopicID: topicID("t"), PartitionID: i, Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	}
+	tb.publish(records...)
+	c, producer := tb.dial(), tb.dial()
+	resp := do[*kmsg.FetchResponse](c, followerFetch(0, 0, 60_000, "t", map[int32]int64{0: 0, 1: 0, 2: 0}))
+	id := resp.SessionID
+	if id == 0 {
+		t.Fatal("no session was begun, or not at once")
+	}
+	want := func(what, want string, resp *kmsg.FetchResponse) {
+		t.Helper()
+		if got := told(t, resp); got != want {
+			t.Fatalf("%s: %q, want %q", what, got, want)
+		}
+	}
+	// A long poll ends with records, and gives them once.
+	c.send(followerFetch(id, 1, 60_000, "t", nil))
+	tb.waitParked(id)
+	producer.produce(13, "t", 1, 1, batch("a"))
+	want("records come", "1: 1 records", c.fetched(0))
+	want("they are not given twice", "", do[*kmsg.FetchResponse](c, followerFetch(id, 2, 0, "t", nil)))
+	p, _ := tb.manager.Partition("t", 1)
+	if hw := p.Log().HighWatermark(); hw != 0 {
+		t.Fatalf("high watermark %d before the follower said that it has them", hw)
+	}
+	// The follower's position moves: the high watermark does, and that is news.
+	want("the position", "1: 0 records", do[*kmsg.FetchResponse](c, followerFetch(id, 3, 1, "t", map[int32]int64{1: 1})))
+	if hw := p.Log().HighWatermark(); hw != 1 {
+		t.Fatalf("high watermark %d", hw)
+	}
+	// What it names again is given again: it could not use what it got.
+	want("asked again", "1: 1 records", do[*kmsg.FetchResponse](c, followerFetch(id, 4, 0, "t", map[int32]int64{1: 0})))
+	do[*kmsg.FetchResponse](c, followerFetch(id, 5, 0, "t", map[int32]int64{1: 1}))
+	// A second request ends the long poll of the first, with nothing, and is served.
+	producer.produce(13, "t", 3, 1, batch("b"))
+	c.send(followerFetch(id, 6, 60_000, "t", nil))
+	tb.waitParked(id)
+	c.send(followerFetch(id, 7, 60_000, "t", map[int32]int64{3: 0}))
+	want("the first", "", c.fetched(1))
+	want("the second", "3: 1 records", c.fetched(0))
+	// A change of leaders is told.
+	c.send(followerFetch(id, 8, 60_000, "t", nil))
+	tb.waitParked(id)
+	tb.publish(&metadata.PartitionChangeRecord{TopicID: topicID("t"), PartitionID: 2, Leader: 2, LeaderRecoveryState: -1})
+	want("another leader", "2: FENCED_LEADER_EPOCH", c.fetched(0))
+	// The end of the connection ends the session, and nothing of it is left on the partitions.
+	c.send(followerFetch(id, 9, 60_000, "t", nil))
+	tb.waitParked(id)
+	c.conn.Close()
+	eventually(t, "the session ends", func() bool { return tb.b.sessions.len() == 0 })
+	eventually(t, "the partitions are left", func() bool { return p.Waiters() == 0 })
+}
+
+// fetched reads the answer to the last Fetch, or to the one before it.
+func (c *client) fetched(before int32) *kmsg.FetchResponse {
+	c.t.Helper()
+	return c.receive(followerFetch(0, 0, 0, "t", nil), c.corr-before).(*kmsg.FetchResponse)
+}
+
+// waitParked waits until a follower's long poll waits.
+func (tb *testBroker) waitParked(id int32) {
+	tb.t.Helper()
+	tb.b.sessions.mu.Lock()
+	s := tb.b.sessions.sessions[id]
+	tb.b.sessions.mu.Unlock()
+	eventually(tb.t, "the long poll waits", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.parked != nil
+	})
+}
+
+// What a follower may not: it is not assigned, or is an older process of its broker.
+func TestFollowersThatAreRefused(t *testing.T) {
+	tb := startBroker(t, nil)
+	tb.publish(&metadata.TopicRecord{Name: "t", TopicID: topicID("t")}, &metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5},
+		&metadata.PartitionRecord{TopicID: topicID("t"), Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	c := tb.dial()
+	for _, tc := range []struct {
+		what  string
+		id    int32
+		epoch int64
+		want  string
+	}{
+		{"the follower", 2, 5, "0: 0 records"},
+		{"without a broker epoch", 2, -1, "0: 0 records"},
+		{"an older process", 2, 4, "0: NOT_LEADER_FOR_PARTITION"},
+		{"a process whose registration has not come yet", 2, 9, "0: 0 records"},
+		{"then the one before it is old", 2, 5, "0: NOT_LEADER_FOR_PARTITION"},
+		{"a broker that is not assigned", 3, 5, "0: UNKNOWN_LEADER_EPOCH"},
+	} {
+		req := followerFetch(0, -1, 0, "t", map[int32]int64{0: 0})
+		req.ReplicaState.ID, req.ReplicaState.Epoch = tc.id, tc.epoch
+		if got := told(t, do[*kmsg.FetchResponse](c, req)); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.what, got, tc.want)
+		}
+	}
+}
+
+// BenchmarkFollowerRound is a record on its way to the follower and its acknowledgement, among partitions that are idle.
+func BenchmarkFollowerRound(b *testing.B) {
+	for _, partitions := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprint(partitions), func(b *testing.B) {
+			c := startCluster(b, 2, 30*time.Second)
+			c.createTopic("t", partitions, 1, 2)
+			client := c.brokers[0].dial()
+			client.produce(13, "t", 0, -1, batch("first"))
+			records := batch("x")
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := client.produce(13, "t", 0, -1, records); got.ErrorCode != 0 {
+					b.Fatalf("%+v", got)
+				}
+			}
+		})
+	}
+}
