@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Options is what a Broker is put together from. All fields but Groups, Logger and Now are required.
+// Options is what a Broker is put together from. All fields but Groups, Private, Logger and Now are required.
 type Options struct {
 	NodeID    int32
 	ClusterID string
@@ -29,6 +29,7 @@ type Options struct {
 	Dirs       *log.Dirs
 	Loggers    Loggers // nil: log levels cannot be changed while the broker runs
 	Groups     *group.Service
+	Private    []PrivateAPI
 	Logger     *slog.Logger
 	Now        func() time.Time
 }
@@ -73,7 +74,7 @@ func New(o Options) *Broker {
 		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, log: o.Logger, now: o.Now,
 	}
 	b.fillIn()
-	b.table = newTable(handlers(), onBroker)
+	b.table = newTable(handlers(), onBroker, privateRows(o.Private)...)
 	b.sessions = newSessionCache(b.config.Load().Int("max.incremental.fetch.session.cache.slots"), b.now)
 	b.producerIDs.allocate = b.allocateProducerIDs
 	b.server = newServer(b)

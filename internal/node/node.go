@@ -183,7 +183,11 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 	if !n.roles.Broker {
 		return nil
 	}
-	return n.startBroker(ctx, values)
+	if err := n.startBroker(ctx, values); err != nil {
+		return err
+	}
+	n.checkReach(background)
+	return nil
 }
 
 // startBroker opens what serves clients. It is registered before it follows the metadata, as a broker of Kafka is: a
@@ -213,6 +217,7 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 		Replicas:   n.repl,
 		Dirs:       n.dirs,
 		Groups:     n.group,
+		Private:    []broker.PrivateAPI{n.helloAPI()},
 		Loggers:    n.logs,
 		Logger:     n.logs.Part("broker"),
 	})
