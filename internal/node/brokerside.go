@@ -28,6 +28,7 @@ func (n *Node) newRegistration(values *config.Values) {
 		taken:   n.dirs.SetBrokerEpoch,
 		inUse:   n.idInUse,
 		fail:    n.fail,
+		hurry:   make(chan struct{}, 1),
 	}
 	n.reg.epoch.Store(-1)
 }

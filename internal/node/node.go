@@ -261,6 +261,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 	for _, p := range []metadata.Publisher{
 		n.repl,
 		&groupPublisher{groups: n.group},
+		n.reg,
 	} {
 		if err := n.ctrl.AddPublisher(ctx, p); err != nil {
 			return err

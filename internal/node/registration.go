@@ -36,7 +36,9 @@ type registration struct {
 	inUse   func(ctx context.Context) error // says who else has this broker's id
 	fail    func(error)                     // the broker cannot stay in the cluster
 
-	epoch  atomic.Int64 // -1 before the first registration
+	epoch  atomic.Int64  // -1 before the first registration
+	known  atomic.Int64  // metadata offset that the controller waits for
+	hurry  chan struct{} // the next heartbeat is not to wait; has room for one signal
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -174,7 +176,7 @@ func (g *registration) beat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.done.Go(func() {
-		for pause(ctx, g.live.Load().Millis("broker.heartbeat.interval.ms")) {
+		for g.rest(ctx) {
 			fenced := false
 			resp, err := g.heartbeat(ctx, false)
 			switch {
@@ -207,6 +209,41 @@ func (g *registration) beat() {
 			}
 		}
 	})
+}
+
+// rest waits for the time of the next heartbeat, and reports false when ctx ended before.
+func (g *registration) rest(ctx context.Context) bool {
+	t := time.NewTimer(g.live.Load().Millis("broker.heartbeat.interval.ms"))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-g.hurry:
+	}
+	for g.image().Offset() < g.known.Load() { // the publishers are still being told
+		if !pause(ctx, time.Millisecond) {
+			return false
+		}
+	}
+	return true
+}
+
+// Publish implements metadata.Publisher. A broker that ends waits until all others have told the controller that they know
+// of its successors, which they do by a heartbeat: that one is sent at once.
+func (g *registration) Publish(delta *metadata.Delta, image *metadata.Image) {
+	for id, change := range delta.Brokers() {
+		if id == g.id || change.New == nil || !change.New.ShuttingDown || change.Old != nil && change.Old.ShuttingDown {
+			continue
+		}
+		g.known.Store(image.Offset())
+		select {
+		case g.hurry <- struct{}{}:
+		default:
+		}
+		return
+	}
 }
 
 // close ends the heartbeats and asks the controller to move this broker's leaderships away, as long as ctx allows and a
