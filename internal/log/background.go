@@ -72,7 +72,10 @@ func (b *background) begin() {
 	if !o.Stepped {
 		b.run(b.sweeper)
 	}
-	b.every(o.HighWatermarkInterval, func() { b.checkpoint(b.d.checkpointHighWatermarks) })
+	b.every(o.HighWatermarkInterval, func() {
+		b.d.probe()
+		b.checkpoint(b.d.checkpointHighWatermarks)
+	})
 	b.every(o.CheckpointInterval, func() {
 		for l := range b.d.All() {
 			if err := l.SaveIndexes(); err != nil && !errors.Is(err, ErrDirOffline) {

@@ -127,6 +127,16 @@ func (d *Dirs) Dirs() []Dir {
 	return list
 }
 
+// Offline lists the ids of the directories that have failed; those that could not even be read at the start have none.
+func (d *Dirs) Offline() (ids [][16]byte) {
+	for _, dir := range d.dirs {
+		if dir.offline() != nil {
+			ids = append(ids, dir.id)
+		}
+	}
+	return ids
+}
+
 func (d *Dirs) describe(dir *logDir) Dir {
 	out := Dir{Path: dir.path, ID: dir.id, Err: dir.offline(), Free: -1, Total: -1}
 	d.mu.Lock()
@@ -310,6 +320,19 @@ func (d *Dirs) fail(dir *logDir, cause error) {
 			d.o.Offline(d.describe(dir), cause)
 		}
 	})
+}
+
+// probe looks whether the directories are still there. What is written to open files of a directory that was removed, or
+// to the place where its disk was mounted, goes nowhere without an error.
+func (d *Dirs) probe() {
+	for _, dir := range d.dirs {
+		if dir.offline() != nil {
+			continue
+		}
+		if _, err := d.fs.Stat(filepath.Join(dir.path, metaPropertiesFile)); err != nil && isDiskFailure(err) {
+			d.fail(dir, err)
+		}
+	}
 }
 
 func (d *Dirs) removeDir(path string) {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -172,8 +173,12 @@ func (ps *placements) answered(asked map[partitionKey]metadata.UUID, resp *kmsg.
 					default:
 						err = perr
 					}
+					delete(asked, key)
 				}
 			}
+		}
+		if len(asked) > 0 && err == nil {
+			err = fmt.Errorf("%w: %d replicas are not in the answer", errProtocol, len(asked))
 		}
 	}
 	if err == nil {
