@@ -39,7 +39,7 @@ func (e *Engine) openJoining(found bool) error {
 		e.quorum.Joining = nil
 	case e.quorum.Joining != nil:
 		e.join = &joining{epochs: map[int32]uint64{}}
-	case empty && e.o.Joining && !found:
+	case empty && e.o.Joining:
 		e.o.Logger.Warn("this voter has no log: it takes it from the others before it votes", "voters", e.voters.ids())
 		return e.startJoining()
 	case !empty && !found:
