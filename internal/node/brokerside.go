@@ -118,6 +118,17 @@ func (n *Node) alterPartition(ctx context.Context, req *kmsg.AlterPartitionReque
 	})
 }
 
+// assignReplicasToDirs tells the active controller which log directories hold this broker's replicas.
+func (n *Node) assignReplicasToDirs(ctx context.Context, req *kmsg.AssignReplicasToDirsRequest, done func(*kmsg.AssignReplicasToDirsResponse, error)) {
+	n.fwd.Do(ctx, controller.Caller{Principal: "User:ANONYMOUS", ClientID: "broker"}, req, func(resp kmsg.Response) {
+		if r, ok := resp.(*kmsg.AssignReplicasToDirsResponse); ok {
+			done(r, nil)
+		} else {
+			done(nil, fmt.Errorf("the controller answered %T", resp))
+		}
+	})
+}
+
 // fetching is how followers fetch, made anew when the configuration changes and not per request.
 func (n *Node) fetching() func() replica.Fetching {
 	var current atomic.Pointer[replica.Fetching]

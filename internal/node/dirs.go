@@ -63,6 +63,9 @@ func (n *Node) dirOffline(d log.Dir, err error) {
 		return // OpenDirs has told why
 	}
 	n.log.Error("log directory is offline", "dir", d.Path, "error", err.Error())
+	if told := n.dirsFailed.Load(); told != nil {
+		(*told)()
+	}
 	for _, other := range n.dirs.Dirs() {
 		if other.Err == nil && other.Path != d.Path {
 			return
@@ -71,10 +74,26 @@ func (n *Node) dirOffline(d log.Dir, err error) {
 	n.fail(fmt.Errorf("all log directories have failed: %s: %w", d.Path, err))
 }
 
+// watchDirs has the replicas and, by a heartbeat that is sent at once, the controller hear of directories that fail. Before
+// it is called both see by themselves what has failed.
+func (n *Node) watchDirs() {
+	told := func() {
+		n.repl.DirsFailed()
+		select {
+		case n.reg.hurry <- struct{}{}:
+		default:
+		}
+	}
+	n.dirsFailed.Store(&told)
+	if len(n.dirs.Offline()) > 0 {
+		told()
+	}
+}
+
 func (n *Node) offlineDirs() (ids [][16]byte) {
-	for _, d := range n.dirs.Dirs() {
-		if d.Err != nil {
-			ids = append(ids, d.ID)
+	for _, id := range n.dirs.Offline() {
+		if id != [16]byte{} {
+			ids = append(ids, id)
 		}
 	}
 	return ids

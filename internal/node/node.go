@@ -64,6 +64,7 @@ type Node struct {
 	reg     *registration
 
 	dirsOpened chan struct{}
+	dirsFailed atomic.Pointer[func()] // see watchDirs
 	serving    sync.WaitGroup
 	background sync.WaitGroup
 	end        context.CancelFunc // of what goes on in the background
@@ -252,6 +253,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 			}
 		},
 		Alter:       n.alterPartition,
+		AssignDirs:  n.assignReplicasToDirs,
 		BrokerEpoch: n.reg.epoch.Load,
 		Connect:     n.connectBroker,
 		LagTime:     func() time.Duration { return n.live.Load().Millis("replica.lag.time.max.ms") },
@@ -267,6 +269,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 			return err
 		}
 	}
+	n.watchDirs()
 	return nil
 }
 
