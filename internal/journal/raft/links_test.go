@@ -29,6 +29,8 @@ type server struct {
 	mu    sync.Mutex
 	e     *Engine // nil: it listens and does not answer
 	conns map[net.Conn]bool
+
+	spoil func(*kmsg.FetchRequest, *kmsg.FetchResponse) // what a test does to answers; nil: nothing
 }
 
 func listen(t *testing.T, addr string) *server {
@@ -97,8 +99,10 @@ func (s *server) answer(e *Engine, h wire.RequestHeader, body []byte) kmsg.Respo
 	case wire.ApiVersionsKey:
 		resp := kmsg.NewPtrApiVersionsResponse()
 		resp.SetVersion(h.Version)
-		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: 18, MaxVersion: 4}, {ApiKey: 59, MaxVersion: 1}}
+		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: 1, MinVersion: 4, MaxVersion: 17}, {ApiKey: 18, MaxVersion: 4}, {ApiKey: 59, MaxVersion: 1}}
 		return resp
+	case 1:
+		return s.fetch(e, h, body)
 	case MessageKey:
 		req := &MessageRequest{Version: h.Version}
 		if err := req.ReadFrom(body); err != nil {

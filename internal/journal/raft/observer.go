@@ -302,8 +302,9 @@ func (e *Observer) Save(ctx context.Context, s journal.Snapshot) error {
 		if err := e.log.compact(c); err != nil {
 			return err
 		}
+		err := e.log.clean(e.o.RetentionBytes, e.o.RetentionMs, e.o.Now().UnixMilli())
 		e.setStatus()
-		return e.log.clean(e.o.RetentionBytes, e.o.RetentionMs, e.o.Now().UnixMilli())
+		return err
 	})
 }
 
