@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -14,9 +13,10 @@ import (
 
 // Connection is the pair of options that every tool talking to a cluster has.
 type Connection struct {
-	flags     *Flags
-	Bootstrap *Flag
-	Config    *Flag
+	flags       *Flags
+	Bootstrap   *Flag
+	Controllers *Flag // --bootstrap-controller, nil if the tool does not have it
+	Config      *Flag
 }
 
 // Connection declares --bootstrap-server and --command-config (and the names that single tools have for the latter).
@@ -86,7 +86,18 @@ func durationProperty(props map[string]string, key string, fallback time.Duratio
 
 // NewClient makes a client from Kafka's client properties; opts come last and win. It connects with the first request.
 func NewClient(io IO, bootstrap string, props map[string]string, opts ...kgo.Opt) (*kgo.Client, error) {
-	seeds, err := parseBootstrap(bootstrap)
+	return newClient(io, bootstrapServer, bootstrap, props, opts...)
+}
+
+// The options that name where to connect first.
+const (
+	bootstrapServer     = "--bootstrap-server"
+	bootstrapController = "--bootstrap-controller"
+)
+
+// newClient is NewClient for addresses that came from the named option.
+func newClient(io IO, option, bootstrap string, props map[string]string, opts ...kgo.Opt) (*kgo.Client, error) {
+	seeds, err := parseSeeds(option, bootstrap)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +109,7 @@ func NewClient(io IO, bootstrap string, props map[string]string, opts ...kgo.Opt
 	if err != nil {
 		return nil, err
 	}
-	dial := &dialer{warnings: io.Err, seeds: seeds, tls: tls, patience: patience}
+	dial := &dialer{warnings: io.Err, option: option, seeds: seeds, tls: tls, patience: patience}
 	// A tool is one short conversation: what metadata it needs it asks for, and a retry comes soon.
 	all := []kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.Dialer(dial.DialContext), kgo.ClientID("adminclient-1"),
@@ -113,7 +124,9 @@ func NewClient(io IO, bootstrap string, props map[string]string, opts ...kgo.Opt
 }
 
 // parseBootstrap checks the list of addresses as Kafka does: every one needs a port.
-func parseBootstrap(list string) ([]string, error) {
+func parseBootstrap(list string) ([]string, error) { return parseSeeds(bootstrapServer, list) }
+
+func parseSeeds(option, list string) ([]string, error) {
 	var seeds []string
 	for _, address := range strings.Split(list, ",") {
 		address = strings.TrimSpace(address)
@@ -126,12 +139,12 @@ func parseBootstrap(list string) ([]string, error) {
 		}
 		host, port, err := net.SplitHostPort(address)
 		if n, perr := strconv.Atoi(port); err != nil || host == "" || perr != nil || n < 1 || n > 65535 {
-			return nil, fmt.Errorf("Invalid address %q in --bootstrap-server: give host:port, for example localhost:9092", address) //nolint:staticcheck // shown to the user as it is
+			return nil, fmt.Errorf("Invalid address %q in %s: give host:port, for example localhost:9092", address, option) //nolint:staticcheck // shown to the user as it is
 		}
 		seeds = append(seeds, address)
 	}
 	if len(seeds) == 0 {
-		return nil, errors.New("No address given: set --bootstrap-server, for example --bootstrap-server localhost:9092") //nolint:staticcheck // shown to the user as it is
+		return nil, fmt.Errorf("No address given: set %s, for example %[1]s localhost:9092", option) //nolint:staticcheck // shown to the user as it is
 	}
 	return seeds, nil
 }

@@ -20,13 +20,13 @@ func buildCluster(f *Flags) Action {
 	f.About = "The Kafka cluster tool.\nUsage: kafka-cluster.sh {cluster-id | list-endpoints | unregister} [options]"
 	f.Examples = []string{
 		"kafka-cluster.sh cluster-id --bootstrap-server localhost:9092",
-		"kafka-cluster.sh list-endpoints --bootstrap-server localhost:9092 --output json",
+		"kafka-cluster.sh list-endpoints --bootstrap-server localhost:9092 --include-fenced-brokers",
+		"kafka-cluster.sh list-endpoints --bootstrap-controller localhost:9093 --output json",
 		"kafka-cluster.sh unregister --bootstrap-server localhost:9092 --id 3",
 	}
-	connection := f.Connection("config", "c")
+	connection := f.Connection("c", "config").WithControllers()
 	f.Alias(connection.Bootstrap, "b")
-	controllers := f.String("bootstrap-controller", "host:port,...", "Not supported: use --bootstrap-server.")
-	f.Alias(controllers, "C")
+	f.Alias(connection.Controllers, "C")
 	id := f.Int("id", "broker id", "With unregister: the broker to forget.")
 	f.Alias(id, "i")
 	fenced := f.Switch("include-fenced-brokers", "With list-endpoints: fenced brokers too.")
@@ -35,43 +35,36 @@ func buildCluster(f *Flags) Action {
 		if len(f.Rest) != 1 {
 			return Usagef("kafka-cluster: error: give one of cluster-id, list-endpoints, unregister")
 		}
-		run, ok := map[string]func(context.Context, topicsClient) error{
-			"cluster-id":     func(ctx context.Context, c topicsClient) error { return c.printClusterID(ctx, f.JSON()) },
-			"list-endpoints": func(ctx context.Context, c topicsClient) error { return c.printEndpoints(ctx, fenced.Seen(), f.JSON()) },
-			"unregister":     func(ctx context.Context, c topicsClient) error { return c.unregister(ctx, int32(id.Int())) },
+		run, ok := map[string]func(context.Context, *clusterClient) error{
+			"cluster-id": func(ctx context.Context, c *clusterClient) error { return c.printClusterID(ctx, f.JSON()) },
+			"list-endpoints": func(ctx context.Context, c *clusterClient) error {
+				return c.printEndpoints(ctx, fenced.Seen(), f.JSON())
+			},
+			"unregister": func(ctx context.Context, c *clusterClient) error { return c.unregister(ctx, int32(id.Int())) },
 		}[f.Rest[0]]
 		switch {
 		case !ok:
 			return Usagef("kafka-cluster: error: argument command: invalid choice: '%s' (choose from 'cluster-id', 'unregister', 'list-endpoints')", f.Rest[0])
-		case controllers.Seen():
-			return errors.New("--bootstrap-controller is not supported by this tool: name the brokers with --bootstrap-server")
-		case !connection.Bootstrap.Seen():
+		case connection.Bootstrap.Seen() && connection.Controllers.Seen():
+			return Usagef("kafka-cluster: error: argument --bootstrap-controller/-C: not allowed with argument --bootstrap-server/-b")
+		case !connection.Bootstrap.Seen() && !connection.Controllers.Seen():
 			return Usagef("kafka-cluster: error: one of the arguments --bootstrap-server/-b --bootstrap-controller/-C is required")
 		case f.Rest[0] == "unregister" && !id.Seen():
 			return Usagef("kafka-cluster: error: argument --id/-i is required")
+		case fenced.Seen() && connection.direct():
+			return errors.New("The option --include-fenced-brokers is only supported with --bootstrap-server option")
 		}
-		ctx, client, done, err := connection.Dial(ctx, io)
+		ctx, cluster, done, err := connection.DialCluster(ctx, io)
 		if err != nil {
 			return err
 		}
 		defer done()
-		return run(ctx, topicsClient{client, io})
+		return run(ctx, cluster)
 	}
 }
 
-func (c topicsClient) describeCluster(ctx context.Context, fenced bool) (*kmsg.DescribeClusterResponse, error) {
-	req := kmsg.NewPtrDescribeClusterRequest()
-	req.EndpointType = 1
-	req.IncludeFencedBrokers = fenced
-	resp, err := req.RequestWith(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return resp, answer(resp.ErrorCode, resp.ErrorMessage)
-}
-
-func (c topicsClient) printClusterID(ctx context.Context, asJSON bool) error {
-	cluster, err := c.describeCluster(ctx, false)
+func (c *clusterClient) printClusterID(ctx context.Context, asJSON bool) error {
+	cluster, err := c.describe(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -89,46 +82,67 @@ type endpoint struct {
 	Port   int32   `json:"port"`
 	Rack   *string `json:"rack"`
 	Fenced bool    `json:"fenced"`
+	Type   string  `json:"endpointType"`
 }
 
-func (c topicsClient) printEndpoints(ctx context.Context, fenced, asJSON bool) error {
-	cluster, err := c.describeCluster(ctx, fenced)
+func (c *clusterClient) printEndpoints(ctx context.Context, fenced, asJSON bool) error {
+	cluster, err := c.describe(ctx, fenced)
 	if err != nil {
 		return err
 	}
+	kind := "broker"
+	if c.direct {
+		kind = "controller"
+	}
 	found := []endpoint{}
 	for _, b := range cluster.Brokers {
-		found = append(found, endpoint{b.NodeID, b.Host, b.Port, b.Rack, b.IsFenced})
+		found = append(found, endpoint{b.NodeID, b.Host, b.Port, b.Rack, b.IsFenced, kind})
 	}
 	slices.SortFunc(found, func(a, b endpoint) int { return int(a.ID) - int(b.ID) })
 	if asJSON {
 		return PrintJSON(c.io.Out, found)
 	}
-	host, rack := 4, 10
+	printEndpoints(c.io, found, !c.direct)
+	return nil
+}
+
+// printEndpoints prints the columns as wide as Kafka has them: a host as its longest, a rack as its longest or 10 if
+// there is none. Controllers have no state.
+func printEndpoints(io IO, found []endpoint, withState bool) {
+	host, rack := 0, 0
 	for _, e := range found {
 		host = max(host, len(e.Host))
 		if e.Rack != nil {
 			rack = max(rack, len(*e.Rack))
 		}
 	}
-	line := func(id, at, port, rackName, state, kind string) {
-		fmt.Fprintf(c.io.Out, "%-10s %-*s %-10s %-*s %-10s %-15s\n", id, host, at, port, rack, rackName, state, kind)
+	if rack == 0 {
+		rack = 10
 	}
-	line("ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE")
+	line := func(id, at, port, rackName, state, kind string) {
+		if withState {
+			state = fmt.Sprintf("%-10s ", state)
+		}
+		fmt.Fprintf(io.Out, "%-10s %-*s %-10s %-*s %s%-15s\n", id, host, at, port, rack, rackName, state, kind)
+	}
+	heads, unfenced, fenced := "STATE", "unfenced", "fenced"
+	if !withState {
+		heads, unfenced, fenced = "", "", ""
+	}
+	line("ID", "HOST", "PORT", "RACK", heads, "ENDPOINT_TYPE")
 	for _, e := range found {
-		name, state := "null", "unfenced"
+		name, state := "null", unfenced
 		if e.Rack != nil {
 			name = *e.Rack
 		}
 		if e.Fenced {
-			state = "fenced"
+			state = fenced
 		}
-		line(strconv.Itoa(int(e.ID)), e.Host, strconv.Itoa(int(e.Port)), name, state, "broker")
+		line(strconv.Itoa(int(e.ID)), e.Host, strconv.Itoa(int(e.Port)), name, state, e.Type)
 	}
-	return nil
 }
 
-func (c topicsClient) unregister(ctx context.Context, id int32) error {
+func (c *clusterClient) unregister(ctx context.Context, id int32) error {
 	req := kmsg.NewPtrUnregisterBrokerRequest()
 	req.BrokerID = id
 	resp, err := req.RequestWith(ctx, c)
@@ -141,7 +155,7 @@ func (c topicsClient) unregister(ctx context.Context, id int32) error {
 	case tooOld(err):
 		fmt.Fprintln(c.io.Out, "The target cluster does not support the broker unregistration API.")
 	case errors.Is(err, kerr.BrokerIDNotRegistered):
-		return fmt.Errorf("Broker %d is not registered: %s", id, strings.TrimSpace(err.Error())) //nolint:staticcheck // shown to the user as it is
+		return fmt.Errorf("Broker %d is not registered: %s", id, strings.TrimSpace(err.Error()))
 	default:
 		return err
 	}

@@ -15,14 +15,19 @@ import (
 
 // UnreachableError means that no broker could be connected to for the time that was allowed.
 type UnreachableError struct {
-	Seeds []string
-	After time.Duration
-	Last  error
+	Option string // that named the seeds; "": --bootstrap-server
+	Seeds  []string
+	After  time.Duration
+	Last   error
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("No broker could be reached at %s within %s: %v. Is one running there? Correct --bootstrap-server, or wait longer with default.api.timeout.ms in the --command-config file.",
-		strings.Join(e.Seeds, ","), e.After, reason(e.Last))
+	kind, option := "broker", bootstrapServer
+	if e.Option == bootstrapController {
+		kind, option = "controller", e.Option
+	}
+	return fmt.Sprintf("No %s could be reached at %s within %s: %v. Is one running there? Correct %s, or wait longer with default.api.timeout.ms in the --command-config file.",
+		kind, strings.Join(e.Seeds, ","), e.After, reason(e.Last), option)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Last }
@@ -43,6 +48,7 @@ func reason(err error) error {
 // that, what to try again is the client's matter.
 type dialer struct {
 	warnings io.Writer
+	option   string // that named the seeds
 	seeds    []string
 	tls      *tls.Config   // nil: plaintext
 	patience time.Duration // 0: without end
@@ -92,7 +98,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 			return nil, last
 		}
 		if d.patience > 0 && time.Since(began)+dialPause > d.patience {
-			return nil, &UnreachableError{Seeds: d.seeds, After: d.patience, Last: last}
+			return nil, &UnreachableError{Option: d.option, Seeds: d.seeds, After: d.patience, Last: last}
 		}
 		select {
 		case <-ctx.Done():

@@ -21,8 +21,8 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 	}
 	set := kadm.TopicsSet{}
 	for _, tp := range partitions {
-		if tp.partition >= 0 {
-			set.Add(tp.topic, tp.partition)
+		if tp.Partition >= 0 {
+			set.Add(tp.Topic, tp.Partition)
 		}
 	}
 	results := kadm.DeleteOffsetsResponses{}
@@ -37,10 +37,10 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 	status, failed := map[topicPartition]error{}, false
 	for _, tp := range partitions {
 		err := top
-		if tp.partition < 0 {
+		if tp.Partition < 0 {
 			err = kerr.UnknownTopicOrPartition
 		} else if top == nil {
-			err, _ = results.Lookup(tp.topic, tp.partition)
+			err, _ = results.Lookup(tp.Topic, tp.Partition)
 		}
 		status[tp], failed = err, failed || err != nil
 	}
@@ -53,22 +53,22 @@ func (f *groupsFlags) runDeleteOffsets(ctx context.Context, c *groupsClient) err
 		fmt.Fprintf(c.io.Out, "Request succeeded for deleting offsets from group %s.\n", group)
 	}
 	slices.SortFunc(partitions, func(a, b topicPartition) int {
-		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	width := 15
 	for _, tp := range partitions {
-		width = max(width, len(tp.topic))
+		width = max(width, len(tp.Topic))
 	}
 	fmt.Fprintf(c.io.Out, "\n%-*s %-10s %-15s", width, "TOPIC", "PARTITION", "STATUS")
 	for _, tp := range partitions {
-		partition, text := strconv.Itoa(int(tp.partition)), "Successful"
-		if tp.partition < 0 {
+		partition, text := strconv.Itoa(int(tp.Partition)), "Successful"
+		if tp.Partition < 0 {
 			partition = "-"
 		}
 		if err := status[tp]; err != nil {
 			text = "Error: " + javaError(err, nil)
 		}
-		fmt.Fprintf(c.io.Out, "\n%-*s %-10s %-15s", width, tp.topic, partition, text)
+		fmt.Fprintf(c.io.Out, "\n%-*s %-10s %-15s", width, tp.Topic, partition, text)
 	}
 	fmt.Fprintln(c.io.Out)
 	return nil

@@ -14,13 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-type topicPartition struct {
-	topic     string
-	partition int32
-}
-
-func (tp topicPartition) String() string { return tp.topic + "-" + strconv.Itoa(int(tp.partition)) }
-
 func (f *groupsFlags) runReset(ctx context.Context, c *groupsClient) error {
 	if !f.allTopics.Seen() && !f.topic.Seen() && !f.fromFile.Seen() {
 		return Usagef("One of the reset scopes should be defined: --all-topics, --topic.")
@@ -104,7 +97,7 @@ func (f *groupsFlags) planGroup(ctx context.Context, c *groupsClient, group stri
 	}
 	lines := make([]plannedOffset, 0, len(wanted))
 	for tp, offset := range wanted {
-		lines = append(lines, plannedOffset{group, tp.topic, tp.partition, offset})
+		lines = append(lines, plannedOffset{group, tp.Topic, tp.Partition, offset})
 	}
 	slices.SortFunc(lines, func(a, b plannedOffset) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
@@ -247,7 +240,7 @@ func fill(ctx context.Context, list func(context.Context, ...string) (kadm.Liste
 		return err
 	}
 	for _, tp := range partitions {
-		o, ok := listed.Lookup(tp.topic, tp.partition)
+		o, ok := listed.Lookup(tp.Topic, tp.Partition)
 		if !ok {
 			return &missingPartition{tp}
 		}
@@ -269,8 +262,8 @@ func (e *missingPartition) Error() string {
 func topicsOf(partitions []topicPartition) []string {
 	var topics []string
 	for _, tp := range partitions {
-		if !slices.Contains(topics, tp.topic) {
-			topics = append(topics, tp.topic)
+		if !slices.Contains(topics, tp.Topic) {
+			topics = append(topics, tp.Topic)
 		}
 	}
 	return topics
@@ -284,7 +277,7 @@ func (c *groupsClient) fillAfter(ctx context.Context, at time.Time, partitions [
 	}
 	var late []topicPartition
 	for _, tp := range partitions {
-		o, ok := listed.Lookup(tp.topic, tp.partition)
+		o, ok := listed.Lookup(tp.Topic, tp.Partition)
 		if !ok {
 			return &missingPartition{tp}
 		}
@@ -295,7 +288,7 @@ func (c *groupsClient) fillAfter(ctx context.Context, at time.Time, partitions [
 		// The client answers with the end when there is no such record; then the timestamp is missing.
 		if o.Timestamp < 0 {
 			late = append(late, tp)
-			fmt.Fprintf(c.io.Out, "\nWarn: Partition %d from topic %s is empty. Falling back to latest known offset.\n", tp.partition, tp.topic)
+			fmt.Fprintf(c.io.Out, "\nWarn: Partition %d from topic %s is empty. Falling back to latest known offset.\n", tp.Partition, tp.Topic)
 		}
 	}
 	return fill(ctx, c.ListEndOffsets, late, wanted)
