@@ -57,14 +57,19 @@ func (m *machine) clearELR(changes []metadata.Record) []metadata.Record {
 			continue
 		}
 		if metadata.ConfigKind(c.ResourceType) != metadata.TopicConfig {
-			records = append(records, &metadata.ClearElrRecord{})
-			for _, topic := range m.sortedTopics(m.hard.leaderless) {
-				records = m.keepELR(records, topic)
-			}
+			records = append(records, m.clearAllELR()...)
 			continue
 		}
 		records = append(records, &metadata.ClearElrRecord{TopicName: c.ResourceName})
 		records = m.keepELR(records, m.hard.image.Topic(c.ResourceName))
+	}
+	return records
+}
+
+func (m *machine) clearAllELR() []metadata.Record {
+	records := []metadata.Record{&metadata.ClearElrRecord{}}
+	for _, topic := range m.sortedTopics(m.hard.leaderless) {
+		records = m.keepELR(records, topic)
 	}
 	return records
 }

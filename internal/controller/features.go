@@ -80,8 +80,13 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 			continue // nothing changes; Apache Kafka writes the level again
 		}
 		records = append(records, &metadata.FeatureLevelRecord{Name: u.Feature, FeatureLevel: u.MaxVersionLevel})
-		if u.Feature == metadata.ELRVersionFeature && u.MaxVersionLevel > 0 {
+		switch {
+		case u.Feature == metadata.ELRVersionFeature && u.MaxVersionLevel > 0:
 			records = append(records, m.minISRRecords(e)...)
+		case u.Feature == metadata.ELRVersionFeature:
+			// From now on min.insync.replicas may change unseen. When the feature is turned on again, who was eligible
+			// before must not be it still.
+			records = append(records, m.clearAllELR()...)
 		}
 	}
 	failed.put(&resp.ErrorCode, &resp.ErrorMessage)

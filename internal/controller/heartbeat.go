@@ -88,8 +88,10 @@ func (m *machine) nextState(b *metadata.Broker, now brokerState, req *kmsg.Broke
 		if req.WantShutdown {
 			return stateGone
 		}
-		if !req.WantFence && req.CurrentMetadataOffset >= b.Epoch {
-			return stateActive // it knows of its own registration, so of all that came before
+		// It knows of its own registration, so of all that came before. Who was about to go does not come back but by
+		// another registration: it could not lead.
+		if !req.WantFence && !b.ShuttingDown && req.CurrentMetadataOffset >= b.Epoch {
+			return stateActive
 		}
 	case stateActive:
 		switch {

@@ -20,7 +20,7 @@ type partitionAt struct {
 // rules are what a topic's configuration says about its leaders.
 type rules struct {
 	unclean bool // unclean.leader.election.enable
-	minISR  int  // min.insync.replicas, at most the replication factor
+	minISR  int  // min.insync.replicas; a partition with fewer replicas wants all of them
 }
 
 // at finds a partition; false if it is not there.
@@ -69,9 +69,6 @@ func (m *machine) rules(e env, topic *metadata.Topic) rules {
 		if n, err := strconv.Atoi(v); err == nil {
 			r.minISR = n
 		}
-	}
-	if len(topic.Partitions) > 0 {
-		r.minISR = min(r.minISR, len(topic.Partitions[0].Replicas))
 	}
 	return r
 }

@@ -86,8 +86,8 @@ func (c *partitionChange) record() *metadata.PartitionChangeRecord {
 		c.recovery = metadata.LeaderRecovering
 	case slices.Contains(c.elr, leader): // it has all that was acknowledged, so it is in sync with itself
 		c.isr, c.elr = []int32{leader}, without(c.elr, leader)
-		if len(c.isr) >= c.minISR {
-			c.elr = nil
+		if c.minISR == 1 || !c.hasELR {
+			c.elr = nil // it acknowledges by itself from now on
 		}
 	}
 	if r.Leader == metadata.NoLeaderChange && !containsAll(c.replicas, c.old.Replicas) {
@@ -131,7 +131,7 @@ func (c *partitionChange) completeReassignment() {
 // min.insync.replicas. While it is, nothing is acknowledged with acks=all, so they have all that ever was. If they are
 // not kept any more, those are left who are needed because nobody is in sync.
 func (c *partitionChange) eligible() []int32 {
-	if len(c.isr) >= c.minISR || len(c.isr) > 0 && !c.hasELR {
+	if len(c.isr) >= min(c.minISR, len(c.replicas)) || len(c.isr) > 0 && !c.hasELR {
 		return nil
 	}
 	from := c.old.ELR
