@@ -14,5 +14,8 @@ func isTerminal(v any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// columns is the width of a terminal: what most have at least.
+func columns(any) int { return 80 }
+
 // survivePipe does nothing: without SIGPIPE a write to a pipe that nobody reads is an error anyway.
 func survivePipe() (stop func()) { return func() {} }

@@ -20,6 +20,16 @@ func isTerminal(v any) bool {
 	return err == nil
 }
 
+// columns is the width of the terminal at the other end of a writer, 80 when it is not known.
+func columns(v any) int {
+	if f, ok := v.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col)
+		}
+	}
+	return 80
+}
+
 // survivePipe makes a write to a pipe that nobody reads an error instead of the end of the process, until the function
 // that it returns is called.
 func survivePipe() (stop func()) {

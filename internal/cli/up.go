@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,14 +15,16 @@ import (
 	"gregor/internal/node"
 )
 
-// runUp starts a broker for trying things out: all defaults, but for what a single machine wants otherwise.
+// runUp starts a broker, or a cluster of several, for trying things out: all defaults, but for what a single machine wants
+// otherwise.
 func runUp(ctx context.Context, args []string, io IO, serve func()) int {
 	began := time.Now()
-	f := newFlags(Command{Name: "up", Summary: "Start a broker on localhost with its data in a directory of yours. It ends on Ctrl-C."})
+	f := newFlags(Command{Name: "up", Summary: "Start a broker, or a cluster of several, on localhost with the data in a directory of yours. It ends on Ctrl-C."})
 	data := f.String("data", "DIR", "Where the data is kept; made if it is not there.").Default("data")
 	port := f.Int("port", "N", "The port to listen at on localhost; 0 takes a free one.").Default("9092")
+	brokers := f.Int("brokers", "N", "How many brokers, each a process and a controller too; they listen at --port and the ports behind it.").Default("1")
 	level := f.String("log-level", "LEVEL", "What to log on standard error: TRACE, DEBUG, INFO, WARN or ERROR.").Default("WARN")
-	f.Examples = []string{"gregor up", "gregor up --data /tmp/k --port 19092"}
+	f.Examples = []string{"gregor up", "gregor up --data /tmp/k --port 19092", "gregor up --brokers 3"}
 	if err := f.Parse(args); err != nil {
 		return report(err, f, io)
 	}
@@ -39,6 +42,20 @@ func runUp(ctx context.Context, args []string, io IO, serve func()) int {
 	dir, err := filepath.Abs(data.Value())
 	if err != nil {
 		return report(err, f, io)
+	}
+	if n := brokers.Int(); n < 1 || n > maxUpBrokers {
+		return report(Usagef("--brokers %d: must be from 1 to %d", n, maxUpBrokers), f, io)
+	}
+	if n := brokers.Int(); n > 1 {
+		l, err := layOut(n, port.Int(), dir)
+		if err != nil {
+			return report(err, f, io)
+		}
+		return runUpCluster(ctx, l, data.Value(), level.Value(), io)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "broker-1.properties")); err == nil {
+		fmt.Fprintf(io.Err, "gregor up: %s holds the data of a cluster; start it with --brokers, or use another directory (gregor up --data DIR)\n", data.Value())
+		return 1
 	}
 	values, _, err := config.ParseBroker(map[string]string{
 		"listeners": "PLAINTEXT://localhost:" + strconv.Itoa(port.Int()),
