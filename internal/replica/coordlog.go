@@ -4,11 +4,14 @@ import (
 	"gregor/internal/log"
 )
 
-// CoordinatorLog is a partition as a coordinator sees it: the leader's log of an internal topic.
-type CoordinatorLog struct{ p *Partition }
+// CoordinatorLog is a partition as a coordinator sees it: the leader's log of an internal topic, in one leader epoch.
+type CoordinatorLog struct {
+	p  *Partition
+	ld *leader // nil: this broker did not lead
+}
 
-// CoordinatorLog returns the view.
-func (p *Partition) CoordinatorLog() CoordinatorLog { return CoordinatorLog{p} }
+// CoordinatorLog returns the view of the present leader epoch.
+func (p *Partition) CoordinatorLog() CoordinatorLog { return CoordinatorLog{p, p.role.Load().leader} }
 
 // Append writes batches as the leader of an epoch, with acks=all's rule about the ISR, and returns the last offset.
 func (c CoordinatorLog) Append(leaderEpoch int32, batch []byte) (lastOffset int64, err error) {
@@ -16,15 +19,16 @@ func (c CoordinatorLog) Append(leaderEpoch int32, batch []byte) (lastOffset int6
 	return info.LastOffset, err
 }
 
-// Committed is the high watermark.
+// Committed is the high watermark; once the epoch is over, what it was at its end. After that the log may have been cut and
+// written by another leader, and its high watermark says nothing about what was appended here.
 func (c CoordinatorLog) Committed() int64 {
-	if l := c.p.log.Load(); l != nil {
-		return l.HighWatermark()
+	if c.ld == nil {
+		return 0
 	}
-	return 0
+	return c.ld.highWatermark()
 }
 
-// OnCommitted has f called with each new high watermark; nil ends that.
+// OnCommitted has f called with each new high watermark of an epoch of this broker; nil ends that.
 func (c CoordinatorLog) OnCommitted(f func(offset int64)) {
 	c.p.waiters.mu.Lock()
 	defer c.p.waiters.mu.Unlock()

@@ -26,6 +26,7 @@ type leader struct {
 	acks           ackQueue
 	deletions      ackQueue // DeleteRecords that wait for the followers' log starts
 	resigned       bool
+	last           int64 // high watermark when it resigned
 }
 
 // consequences is what a change under the leader's mutex leads to, to be done without it.
@@ -180,6 +181,16 @@ func (ld *leader) maximal() int {
 	return max(len(ld.isr), len(ld.proposed.isr))
 }
 
+// highWatermark is up to where this leader's appends are committed.
+func (ld *leader) highWatermark() int64 {
+	ld.mu.Lock()
+	defer ld.mu.Unlock()
+	if ld.resigned {
+		return ld.last
+	}
+	return ld.log.HighWatermark()
+}
+
 // await has done called when everything below offset is committed, or with an error when this broker stops leading.
 // If it was called before await returns, cancel is nil. Otherwise cancel takes the wait back and reports whether it was in
 // time: then done is not called.
@@ -212,6 +223,7 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 func (ld *leader) resign() {
 	ld.mu.Lock()
 	ld.resigned = true
+	ld.last = ld.log.HighWatermark()
 	ld.proposed = nil
 	due := append(ld.acks.all(), ld.deletions.all()...)
 	ld.mu.Unlock()

@@ -89,8 +89,8 @@ func (p *Partition) advanced() {
 	f := p.waiters.onCommitted
 	p.waiters.mu.Unlock()
 	if f != nil {
-		if l := p.log.Load(); l != nil {
-			f(l.HighWatermark())
+		if ld := p.role.Load().leader; ld != nil { // what a follower learns is not about our appends
+			f(ld.highWatermark())
 		}
 	}
 	for _, w := range wake {
