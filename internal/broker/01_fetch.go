@@ -29,6 +29,9 @@ func (b *Broker) fetch(_ context.Context, r *Request) {
 	}
 	f.minBytes = min(int64(req.MinBytes), int64(f.maxBytes))
 	f.follower = followerOf(req)
+	if f.follower == nil && req.Version >= 11 {
+		f.client = &replica.ClientRead{Rack: cloneString(req.Rack), Listener: r.Conn.Listener()}
+	}
 	var sessionError *kerr.Error
 	if f.session, f.create, sessionError = b.sessions.begin(req); sessionError != nil {
 		r.replyFetch(&wire.FetchResponse{Version: req.Version, ErrorCode: sessionError.Code})
@@ -59,6 +62,7 @@ type fetching struct {
 	minBytes  int64
 	committed bool
 	follower  *replica.ReplicaRead // who fetches, if it is not a client
+	client    *replica.ClientRead  // the client, if it may be sent to the nearest replica
 
 	session *fetchSession // nil: outside of a session, or about to begin one
 	create  bool
@@ -129,7 +133,7 @@ func (f *fetching) gather(req *kmsg.FetchRequest) {
 
 func (f *fetching) add(k partitionKey, ask fetchAsk, sp *sessionPartition) {
 	part := fetchPart{key: k, inMemory: sp, opts: replica.ReadOptions{
-		Offset: ask.offset, MaxBytes: int(max(ask.maxBytes, 0)), LeaderEpoch: ask.leaderEpoch, LastFetchedEpoch: ask.lastFetchedEpoch, Committed: f.committed,
+		Offset: ask.offset, MaxBytes: int(max(ask.maxBytes, 0)), LeaderEpoch: ask.leaderEpoch, LastFetchedEpoch: ask.lastFetchedEpoch, Committed: f.committed, Client: f.client,
 	}}
 	if f.follower != nil {
 		part.opts.Replica = &replica.ReplicaRead{ID: f.follower.ID, BrokerEpoch: f.follower.BrokerEpoch, LogStartOffset: ask.logStart}
@@ -168,7 +172,7 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 			continue
 		}
 		f.fill(&out[i], &res)
-		ready = ready || res.Diverging != nil
+		ready = ready || res.Diverging != nil || res.Preferred != nil
 		if n := res.Slice.Len(); n > 0 {
 			first = false
 			left = max(left-n, 0)
@@ -183,6 +187,10 @@ func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
 	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = res.HighWatermark, res.LastStableOffset, res.LogStartOffset
 	if d := res.Diverging; d != nil {
 		out.Diverging = &wire.EpochEnd{Epoch: d.Epoch, EndOffset: d.EndOffset}
+		return
+	}
+	if res.Preferred != nil {
+		out.PreferredReadReplica = *res.Preferred
 		return
 	}
 	if f.committed {

@@ -129,6 +129,23 @@ func (n *Node) assignReplicasToDirs(ctx context.Context, req *kmsg.AssignReplica
 	})
 }
 
+// Kafka's replica selectors (KIP-392). Other classes are code of Java, which this broker cannot run.
+const (
+	leaderSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	rackAwareSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
+
+// nearest tells whether clients are sent to the replica in their rack.
+func (n *Node) nearest() func() bool {
+	class := n.live.Load().String("replica.selector.class")
+	switch class {
+	case "", leaderSelector, rackAwareSelector:
+	default:
+		n.log.Warn("replica.selector.class is not known here, clients read from leaders; known are "+rackAwareSelector+" and "+leaderSelector, "class", class)
+	}
+	return func() bool { return class == rackAwareSelector }
+}
+
 // fetching is how followers fetch, made anew when the configuration changes and not per request.
 func (n *Node) fetching() func() replica.Fetching {
 	var current atomic.Pointer[replica.Fetching]

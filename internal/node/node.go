@@ -254,6 +254,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 		},
 		Alter:       n.alterPartition,
 		AssignDirs:  n.assignReplicasToDirs,
+		Nearest:     n.nearest(),
 		BrokerEpoch: n.reg.epoch.Load,
 		Connect:     n.connectBroker,
 		LagTime:     func() time.Duration { return n.live.Load().Millis("replica.lag.time.max.ms") },

@@ -297,4 +297,3 @@ func TestReplicaMayBeInFailedDirectory(t *testing.T) {
 		}
 	})
 }
-

@@ -53,6 +53,8 @@ type Options struct {
 	// AssignDirs tells the active controller which log directories hold this broker's replicas (KIP-858). done is called
 	// like Alter's. nil: nobody is told.
 	AssignDirs func(ctx context.Context, req *kmsg.AssignReplicasToDirsRequest, done func(*kmsg.AssignReplicasToDirsResponse, error))
+	// Nearest tells whether clients are sent to a replica in their own rack (replica.selector.class); nil: no.
+	Nearest func() bool
 	// BrokerEpoch is the epoch of this broker's registration; nil or -1: not known, and not checked.
 	BrokerEpoch func() int64
 	// Connect opens a connection to a broker's inter-broker listener, as the image has it. nil: nothing is followed.

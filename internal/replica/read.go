@@ -16,6 +16,14 @@ type ReadOptions struct {
 	Committed        bool  // isolation level read_committed: up to the last stable offset
 	// Replica is set when a follower reads: then the log is read to its end, and the leader learns how far the follower is.
 	Replica *ReplicaRead
+	// Client is set for a client that may read from a follower, and so be sent to one (Fetch from version 11, KIP-392).
+	Client *ClientRead
+}
+
+// ClientRead is a client that knows that any replica may be read.
+type ClientRead struct {
+	Rack     string // client.rack; empty if it has none
+	Listener string // that it came by
 }
 
 // ReplicaRead is the follower that reads.
@@ -34,6 +42,7 @@ type ReadResult struct {
 	LogStartOffset   int64
 	Diverging        *EpochEnd        // then Slice is empty
 	Aborted          []log.AbortedTxn // of the range of Slice, for read_committed
+	Preferred        *int32           // a replica nearer to the client, to read from; then Slice is empty
 }
 
 // EpochEnd is where the records of a leader epoch end.
@@ -44,6 +53,11 @@ type EpochEnd struct {
 
 // Read returns whole batches from the one that holds Offset.
 func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
+	if o.Client != nil {
+		if res, handled, err := p.readFollower(&o); handled {
+			return res, err
+		}
+	}
 	ld, err := p.lead(o.LeaderEpoch)
 	if err != nil {
 		return ReadResult{}, err
@@ -66,6 +80,11 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	end := ld.log.EndOffset()
 	if o.Offset < res.LogStartOffset || o.Offset > end {
 		return res, fmt.Errorf("%w: %s-%d: %d, log has %d to %d", log.ErrOffsetOutOfRange, p.topic, p.index, o.Offset, res.LogStartOffset, end)
+	}
+	if o.Client != nil {
+		if res.Preferred = ld.nearer(o.Client, o.Offset); res.Preferred != nil {
+			return res, nil
+		}
 	}
 	limit := res.HighWatermark
 	switch {
@@ -99,31 +118,39 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 
 // Available estimates how many bytes a Read would give. It does no I/O.
 func (p *Partition) Available(o *ReadOptions) int64 {
-	ld, err := p.lead(NoEpoch)
-	if err != nil {
-		return 0
+	l := p.following(o)
+	if l == nil {
+		ld, err := p.lead(NoEpoch)
+		if err != nil {
+			return 0
+		}
+		l = ld.log
 	}
-	offset, limit := o.Offset, ld.log.HighWatermark()
+	offset, limit := o.Offset, l.HighWatermark()
 	switch {
 	case o.Replica != nil:
-		limit = ld.log.EndOffset()
+		limit = l.EndOffset()
 	case o.Committed:
-		limit = min(limit, ld.log.LastStableOffset())
+		limit = min(limit, l.LastStableOffset())
 	}
 	if offset >= limit {
 		return 0
 	}
-	return ld.log.BytesFrom(offset, limit)
+	return l.BytesFrom(offset, limit)
 }
 
 // diverging compares a reader's last epoch with ours (KIP-595): nil if its log is a prefix of ours.
 func (ld *leader) diverging(offset int64, epoch int32) (*EpochEnd, error) {
-	found, end := ld.log.EndOffsetForEpoch(epoch)
-	if epoch == ld.epoch && found < 0 { // nothing was written in the current epoch yet
+	return ld.p.diverging(ld.log, ld.epoch, offset, epoch)
+}
+
+func (p *Partition) diverging(l *log.Log, current int32, offset int64, epoch int32) (*EpochEnd, error) {
+	found, end := l.EndOffsetForEpoch(epoch)
+	if epoch == current && found < 0 { // nothing was written in the current epoch yet
 		return nil, nil
 	}
 	if found < 0 || end < 0 {
-		return nil, fmt.Errorf("%w: no record of leader epoch %d: %s-%d", log.ErrOffsetOutOfRange, epoch, ld.p.topic, ld.p.index)
+		return nil, fmt.Errorf("%w: no record of leader epoch %d: %s-%d", log.ErrOffsetOutOfRange, epoch, p.topic, p.index)
 	}
 	if found < epoch || end < offset {
 		return &EpochEnd{found, end}, nil
