@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ type cluster struct {
 	ports   []int // of the controllers' listeners, by node
 	clients []int
 	extra   []string
+	own     map[int][]string // of single nodes
 	nodes   []*Node
 }
 
@@ -60,7 +62,7 @@ func (c *cluster) props(id int) []string {
 		"controller.quorum.voters=" + strings.Join(voters, ","),
 		"log.dirs=" + filepath.Join(c.dir, fmt.Sprint(id)),
 		"controller.quorum.election.timeout.ms=300",
-	}, c.extra...)
+	}, append(slices.Clone(c.extra), c.own[id]...)...)
 }
 
 // start starts one node.
@@ -180,5 +182,55 @@ func TestThreeNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.EachRecord(func(r *kgo.Record) { seen[string(r.Value)] = true })
+	}
+}
+
+// TestDedicatedRoles is three controllers and three brokers, which find the controllers by some addresses.
+func TestDedicatedRoles(t *testing.T) {
+	ctx := within(t)
+	c := newCluster(t, 6)
+	var voters, servers []string
+	for i := range 3 {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, c.ports[i]))
+		servers = append(servers, fmt.Sprintf("127.0.0.1:%d", c.ports[i]))
+	}
+	c.own = map[int][]string{}
+	for id := 1; id <= 6; id++ {
+		if id <= 3 {
+			c.own[id] = []string{"process.roles=controller", fmt.Sprintf("listeners=CONTROLLER://127.0.0.1:%d", c.ports[id-1]), "controller.quorum.voters=" + strings.Join(voters, ",")}
+		} else {
+			c.own[id] = []string{"process.roles=broker", fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d", c.clients[id-1]), "controller.quorum.bootstrap.servers=" + strings.Join(servers, ","), "controller.quorum.voters="}
+		}
+	}
+	c.run()
+	cl := c.client(kgo.SeedBrokers(c.seeds()[3:]...), kgo.RequiredAcks(kgo.AllISRAcks()))
+	adm := kadm.NewClient(cl)
+	if _, err := adm.CreateTopic(ctx, 3, 3, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	brokers, err := adm.ListBrokers(ctx)
+	if err != nil || !slices.Equal(brokers.NodeIDs(), []int32{4, 5, 6}) {
+		t.Errorf("brokers %v, %v", brokers.NodeIDs(), err)
+	}
+	produce := func(n int) {
+		for i := range n {
+			if err := cl.ProduceSync(ctx, &kgo.Record{Topic: "t", Value: fmt.Append(nil, i)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	produce(20)
+	for id := 1; id <= 3; id++ { // each controller in turn, so the active one too
+		c.stop(id)
+		if _, err := adm.CreateTopic(ctx, 1, 3, nil, fmt.Sprintf("without-%d", id)); err != nil {
+			t.Error(err)
+		}
+		produce(5)
+		c.run()
+	}
+	for id := 4; id <= 6; id++ {
+		c.stop(id)
+		produce(5)
+		c.run()
 	}
 }

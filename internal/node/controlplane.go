@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"gregor/internal/broker"
@@ -65,39 +66,48 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 	return n.ctrl.AddPublisher(ctx, &configPublisher{node: n.id.nodeID, live: n.live, log: n.logs.Part("config")})
 }
 
-// openJournal opens the metadata log.
+// member is a controller's end of the metadata log.
+type member interface {
+	journal.Journal
+	journal.Quorum
+	Handle(*raft.MessageRequest) *raft.MessageResponse
+}
+
+// openJournal opens this node's end of the metadata log: a voter's, or that of one who follows.
 func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, error) {
-	o := raft.Options{
-		Dir:             v.MetadataDir(),
-		NodeID:          n.id.nodeID,
-		SegmentBytes:    v.Int64("metadata.log.segment.bytes"),
-		RetentionBytes:  v.Int64("metadata.max.retention.bytes"),
-		RetentionMs:     v.Int64("metadata.max.retention.ms"),
-		Logger:          n.logs.Part("journal"),
-		ClusterID:       n.id.clusterID,
-		DirectoryID:     directoryID(v),
-		Dial:            n.dial,
-		ClientID:        fmt.Sprintf("raft-client-%d", n.id.nodeID),
-		ElectionTimeout: v.Millis("controller.quorum.election.timeout.ms"),
-		Joining:         joining,
+	o := raft.ObserverOptions{
+		Options: raft.Options{
+			Dir:             v.MetadataDir(),
+			NodeID:          n.id.nodeID,
+			SegmentBytes:    v.Int64("metadata.log.segment.bytes"),
+			RetentionBytes:  v.Int64("metadata.max.retention.bytes"),
+			RetentionMs:     v.Int64("metadata.max.retention.ms"),
+			Logger:          n.logs.Part("journal"),
+			ClusterID:       n.id.clusterID,
+			DirectoryID:     directoryID(v),
+			Dial:            n.dial,
+			ClientID:        fmt.Sprintf("raft-client-%d", n.id.nodeID),
+			ElectionTimeout: v.Millis("controller.quorum.election.timeout.ms"),
+			Joining:         joining,
+		},
+		FetchLimit: v.Millis("controller.quorum.fetch.timeout.ms"),
 	}
-	if len(n.quorum.Voters) > 1 || !n.roles.Controller {
+	if !n.alone {
+		o.Bootstrap = n.quorum.Bootstrap
 		for _, voter := range n.quorum.Voters {
-			o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(), Host: voter.Host, Port: uint16(voter.Port)}}})
+			o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(v), Host: voter.Host, Port: uint16(voter.Port)}}})
 		}
 	}
-	if !n.roles.Controller {
-		return raft.OpenObserver(raft.ObserverOptions{
-			Options: o, Bootstrap: n.quorum.Bootstrap, FetchLimit: v.Millis("controller.quorum.fetch.timeout.ms"),
-		})
+	if n.roles.Controller {
+		return raft.Open(o.Options)
 	}
-	return raft.Open(o)
+	return raft.OpenObserver(o)
 }
 
 // controllerListener is the name of the listener by which controllers are reached.
-func (n *Node) controllerListener() string {
-	if len(n.ls.Controller) > 0 {
-		return n.ls.Controller[0].Name
+func (n *Node) controllerListener(v *config.Values) string {
+	if names := v.List("controller.listener.names"); len(names) > 0 {
+		return strings.ToUpper(names[0])
 	}
 	return "CONTROLLER"
 }
@@ -107,18 +117,18 @@ func (n *Node) serveControllers() {
 	if !n.roles.Controller || len(n.control) == 0 {
 		return
 	}
-	engine := n.journal.(*raft.Engine)
+	quorum := n.journal.(member)
 	srv := broker.NewController(broker.ControllerOptions{
 		NodeID:     n.id.nodeID,
 		ClusterID:  n.id.clusterID,
 		Config:     n.live,
 		Image:      n.ctrl.Image,
 		Controller: n.ctrl,
-		Quorum:     engine,
+		Quorum:     quorum,
 		Private: []broker.PrivateAPI{n.helloAPI(), {
 			New: func() kmsg.Request { return &raft.MessageRequest{} },
 			Serve: func(_ context.Context, req kmsg.Request, reply func(kmsg.Response)) {
-				reply(engine.Handle(req.(*raft.MessageRequest)))
+				reply(quorum.Handle(req.(*raft.MessageRequest)))
 			},
 		}},
 		Loggers: n.logs,
