@@ -117,30 +117,43 @@ type activeController struct {
 
 const controllerPause = 100 * time.Millisecond
 
-// Request makes it a kmsg.Requestor. It tries until ctx ends while no controller is active.
+// Request makes it a kmsg.Requestor. While no controller is active it tries again, as long as a tool tries to reach
+// a broker.
 func (a *activeController) Request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	for {
+	began := time.Now()
+	patience, err := durationProperty(a.props, "default.api.timeout.ms", defaultUnreachable)
+	if err != nil {
+		return nil, err
+	}
+	for warned := false; ; {
 		resp, err := a.once(ctx, req)
 		if err == nil && !movedController(resp) {
 			return resp, nil
 		}
 		var unreachable *UnreachableError
-		if ctx.Err() != nil || errors.As(err, &unreachable) && a.client == nil || err != nil && permanent(err) {
+		if errors.As(err, &unreachable) && a.client == nil || err != nil && permanent(err) {
 			return nil, err
 		}
 		a.forget()
+		if err == nil {
+			err = errNoActiveController
+		}
+		if patience > 0 && time.Since(began) > patience {
+			return nil, err
+		}
+		if !warned {
+			warned = true
+			fmt.Fprintf(a.io.Err, "WARN The active controller did not answer: %v. Trying again.\n", reason(err))
+		}
 		select {
 		case <-ctx.Done():
-			if err == nil {
-				err = errNoActiveController
-			}
-			return nil, errors.Join(err, ctx.Err())
+			return nil, err
 		case <-time.After(controllerPause):
 		}
 	}
 }
 
-var errNoActiveController = errors.New("the controllers have no leader: a majority of them must be up and reach each other")
+var errNoActiveController = errors.New("the controllers have no leader; a majority of them must be up and reach each other")
 
 func (a *activeController) once(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if a.client == nil {

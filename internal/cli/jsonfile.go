@@ -41,7 +41,12 @@ func parseJSON(text []byte) (jsonObject, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("The input string is not a valid JSON: line %d: %w", 1+bytes.Count(text[:min(d.InputOffset(), int64(len(text)))], []byte("\n")), err)
+		at := int64(len(text))
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			at = min(at, syntax.Offset)
+		}
+		return nil, fmt.Errorf("The input string is not a valid JSON: line %d: %w", 1+bytes.Count(text[:at], []byte("\n")), err)
 	}
 	return asObject(v)
 }
