@@ -27,6 +27,7 @@ type leader struct {
 	deletions      ackQueue // DeleteRecords that wait for the followers' log starts
 	resigned       bool
 	last           int64 // high watermark when it resigned
+	seenEnd        int64 // log end up to which lagging was looked at
 }
 
 // consequences is what a change under the leader's mutex leads to, to be done without it.
@@ -54,7 +55,7 @@ func (ld *leader) do(c *consequences) {
 }
 
 func newLeader(p *Partition, l *log.Log, m *metadata.Partition) *leader {
-	ld := &leader{p: p, log: l, epoch: m.LeaderEpoch, start: l.EndOffset(), partitionEpoch: -1, remote: make(map[int32]*remoteReplica)}
+	ld := &leader{p: p, log: l, epoch: m.LeaderEpoch, start: l.EndOffset(), seenEnd: l.EndOffset(), partitionEpoch: -1, remote: make(map[int32]*remoteReplica)}
 	ld.update(m)
 	return ld
 }
@@ -121,12 +122,27 @@ func (ld *leader) appended() {
 	ld.do(&todo)
 }
 
-// now is the time if somebody needs it: with all replicas in sync nobody does. ld.mu is held.
+// now is the time if somebody needs it: without followers nobody does. ld.mu is held.
 func (ld *leader) now() time.Time {
-	if len(ld.isr) == len(ld.replicas) {
+	if len(ld.remote) == 0 {
 		return time.Time{}
 	}
 	return ld.p.m.now()
+}
+
+// lagFrom starts the clock of followers that had everything until now: one of an idle partition is not heard of, since
+// its session names only what changes. ld.mu is held.
+func (ld *leader) lagFrom(now time.Time) {
+	end := ld.log.EndOffset()
+	if end <= ld.seenEnd {
+		return
+	}
+	for _, r := range ld.remote {
+		if r.endOffset >= ld.seenEnd {
+			r.lastCaughtUp = later(r.lastCaughtUp, now)
+		}
+	}
+	ld.seenEnd = end
 }
 
 // settle does what follows from a change of log end, followers or ISR. ld.mu is held.
@@ -134,6 +150,7 @@ func (ld *leader) settle(now time.Time, todo *consequences) {
 	if ld.resigned {
 		return
 	}
+	ld.lagFrom(now)
 	if hw := ld.committed(now); hw >= 0 && ld.log.SetHighWatermark(hw) {
 		todo.moved = true
 	}
