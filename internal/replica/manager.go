@@ -360,6 +360,12 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 		if errors.Is(err, log.ErrExists) {
 			l, err = m.o.Dirs.Get(p.topic, p.index), nil
 		}
+		if errors.Is(err, log.ErrDirOffline) && len(m.o.Dirs.Offline()) == 0 {
+			// Its directory is not one of ours any more, and none has failed: the disk was replaced. The replica is made anew,
+			// as with Apache Kafka; this broker left the ISRs when it registered without that directory.
+			m.o.Logger.Warn("the log directory of a replica is gone; it is made anew in another", "topic", p.topic, "partition", p.index, "dir_id", dir.String())
+			l, err = m.o.Dirs.Create(p.topic, p.id, p.index, metadata.DirUnassigned, p.config.Load().Log)
+		}
 		if err != nil || l == nil {
 			m.o.Logger.Error("cannot make log; the partition is offline", "topic", p.topic, "partition", p.index, "error", fmt.Sprint(err))
 			return
