@@ -77,7 +77,7 @@ func (c *cluster) start(id int, extra ...string) (*Node, error) {
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
-	return Start(ctx, Options{Config: v, Logs: NewLogs(prefixed{fmt.Sprintf("%d ", id), c.t}, slog.LevelInfo)})
+	return Start(ctx, Options{Config: v, Logs: NewLogs(prefixed{fmt.Sprintf("%d ", id), c.t}, slog.LevelDebug)})
 }
 
 // run starts all nodes that do not run.
@@ -126,7 +126,8 @@ func (c *cluster) seeds() (addrs []string) {
 
 func (c *cluster) client(opts ...kgo.Opt) *kgo.Client {
 	c.t.Helper()
-	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.seeds()...)}, opts...)...)
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.seeds()...), kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond })}, opts...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}

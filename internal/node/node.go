@@ -199,13 +199,16 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	if err := n.reg.register(ctx); err != nil {
 		return err
 	}
+	n.log.Debug("registered", "epoch", n.reg.epoch.Load())
 	if err := n.reg.caughtUp(ctx); err != nil {
 		return err
 	}
+	n.log.Debug("has the metadata up to its registration")
 	n.openGroups()
 	if err := n.openReplicas(ctx); err != nil {
 		return err
 	}
+	n.log.Debug("has its replicas")
 	if err := n.reg.start(ctx); err != nil {
 		return err
 	}

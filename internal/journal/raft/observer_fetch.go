@@ -25,6 +25,9 @@ func (e *Observer) request() *kmsg.FetchRequest {
 	req.ClusterID = &clusterID
 	req.ReplicaID, req.ReplicaState.ID, req.ReplicaState.Epoch = e.o.NodeID, e.o.NodeID, -1
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(e.o.FetchWait.Milliseconds()), 0, journal.MaxBatchBytes
+	if e.leader < 0 {
+		req.MaxWaitMillis = 0 // the answer says who leads, and a node that starts waits for that
+	}
 	req.SessionID, req.SessionEpoch = 0, -1
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.FetchOffset, p.LastFetchedEpoch, p.CurrentLeaderEpoch = e.log.endOffset(), e.log.lastEpoch(), e.epoch
