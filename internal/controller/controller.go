@@ -121,9 +121,7 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 		go c.loader.run()
 		go c.run()
 	}
-	if v := o.Journal.Status().Voters; len(v) == 1 && v[0] == o.NodeID {
-		o.Journal.Campaign() // nobody else will; among several voters the journal's own timeouts say who does
-	}
+	o.Journal.Campaign() // a voter that is alone leads at once, and several that start together do not wait for a timeout
 	return c, nil
 }
 
