@@ -28,13 +28,16 @@ type world struct {
 	clock   time.Time
 	brokers map[int32]*testBroker
 
-	truth *metadata.Image
-	steps [][]metadata.Record
-	epoch int64 // of the last broker registration
+	truth        *metadata.Image
+	lag          time.Duration
+	partitionMax int32
+	steps        [][]metadata.Record
+	epoch        int64 // of the last broker registration
 
 	altered   int // AlterPartition requests
 	alterFail *kerr.Error
 	alterLost bool // answers are lost after the change was made
+	alterBy   func(broker int32) (fail, lost bool)
 }
 
 type testBroker struct {
@@ -51,7 +54,7 @@ type testBroker struct {
 }
 
 func newWorld(t testing.TB, ids ...int32) *world {
-	w := &world{t: t, cluster: metadata.NewUUID().String(), clock: time.UnixMilli(1_700_000_000_000), brokers: make(map[int32]*testBroker)}
+	w := &world{t: t, cluster: metadata.NewUUID().String(), clock: time.UnixMilli(1_700_000_000_000), lag: 30 * time.Second, partitionMax: 1 << 20, brokers: make(map[int32]*testBroker)}
 	w.truth = metadata.NewImage(w.cluster)
 	for _, id := range ids {
 		b := &testBroker{w: w, id: id, fs: vfs.NewMem(w.now)}
@@ -155,6 +158,8 @@ func (b *testBroker) start() {
 		},
 		BrokerEpoch: func() int64 { return epoch },
 		Alter:       w.alter,
+		Fetching:    func() Fetching { f := DefaultFetching(); f.PartitionMax = w.partitionMax; return f },
+		LagTime:     func() time.Duration { return max(w.lag, time.Second) },
 	})
 	w.change(&metadata.RegisterBrokerRecord{BrokerID: b.id, IncarnationID: metadata.NewUUID(), BrokerEpoch: b.epoch})
 	// A broker that starts is told of all there is at once.
@@ -255,6 +260,14 @@ func (w *world) revive() {
 // alter is the controller's AlterPartition.
 func (w *world) alter(_ context.Context, req *kmsg.AlterPartitionRequest, done func(*kmsg.AlterPartitionResponse, error)) {
 	w.altered++
+	lost := w.alterLost
+	if w.alterBy != nil {
+		var fail bool
+		if fail, lost = w.alterBy(req.BrokerID); fail {
+			done(nil, errors.New("the controller cannot be reached"))
+			return
+		}
+	}
 	resp := req.ResponseKind().(*kmsg.AlterPartitionResponse)
 	if w.alterFail != nil {
 		done(nil, w.alterFail)
@@ -298,7 +311,7 @@ func (w *world) alter(_ context.Context, req *kmsg.AlterPartitionRequest, done f
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
-	if w.alterLost {
+	if lost {
 		done(nil, errors.New("connection lost"))
 		return
 	}
