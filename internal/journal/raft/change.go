@@ -33,6 +33,7 @@ func (e *Engine) ChangeVoters(ctx context.Context, change journal.VoterChange) e
 		return err
 	}
 	for {
+		s := e.Status() // before the look, so that nothing is missed between look and wait
 		var done, lost bool
 		if err := e.do(ctx, func() error { done, lost = e.outcome(index, epoch); return nil }); err != nil {
 			return err
@@ -43,7 +44,6 @@ func (e *Engine) ChangeVoters(ctx context.Context, change journal.VoterChange) e
 		if lost {
 			return fmt.Errorf("%w: it lost leadership before the change was committed", journal.ErrNotLeader)
 		}
-		s := e.Status()
 		if err := e.await(ctx, func() bool {
 			return e.status.Committed != s.Committed || e.status.Epoch != s.Epoch || e.status.Leader != s.Leader
 		}); err != nil {

@@ -108,6 +108,28 @@ func (e *Engine) peerUp(id int32) {
 	})
 }
 
+// leftOutBy takes note that another voter has a committed change of the voters, at an offset, which leaves this node out.
+// A newer one of ours may have brought it back.
+func (e *Engine) leftOutBy(id int32, offset int64) {
+	e.enqueue(func() error {
+		if v := e.voters.find(e.o.NodeID); v == nil || e.voters.version == 0 || offset > e.voters.offset {
+			e.removed(id)
+		}
+		return nil
+	})
+}
+
+func (e *Engine) removed(by int32) {
+	if e.wasRemoved {
+		return
+	}
+	e.wasRemoved = true
+	e.o.Logger.Info("this node is no voter any more and follows as an observer", "by", by, "epoch", e.quorum.LeaderEpoch)
+	if e.o.Removed != nil {
+		e.o.Removed()
+	}
+}
+
 // leadAgain follows a step down that a joining voter asked for: the others, which have heard nothing of it, elect this
 // node again at once. It is the way in which leadership is handed over, which does not ask for pre-votes.
 func (e *Engine) leadAgain() {
@@ -127,6 +149,10 @@ func (e *Engine) tick() error {
 	}
 	e.node.Tick()
 	e.tickHurry()
+	if e.silent++; e.silent > electionTicks && e.voters.find(e.o.NodeID) == nil {
+		// A leader whose change adds this node would be heard. One whose change removes it has no more to say to it.
+		e.removed(-1)
+	}
 	e.offerAgain()
 	return nil
 }

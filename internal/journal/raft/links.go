@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -65,7 +66,27 @@ func address(v journal.Voter) string {
 	return net.JoinHostPort(v.Endpoints[0].Host, strconv.Itoa(int(v.Endpoints[0].Port)))
 }
 
-// connect keeps a link to each other voter of the newest change, and to nobody else.
+// maxGuests bounds the links to nodes that our log does not tell of.
+const maxGuests = 16
+
+// welcome lets a node be answered that our log does not tell of: it may be a voter by a change that we do not have yet.
+func (e *Engine) welcome(from journal.Voter) {
+	if e.links == nil || from.Endpoints[0].Host == "" || e.voters.find(from.ID) != nil {
+		return
+	}
+	i := slices.IndexFunc(e.guests, func(v journal.Voter) bool { return v.ID == from.ID })
+	switch {
+	case i >= 0 && e.guests[i].Endpoints[0] == from.Endpoints[0]:
+		return
+	case i >= 0:
+		e.guests[i] = from
+	case len(e.guests) < maxGuests:
+		e.guests = append(e.guests, from)
+	}
+	e.connect()
+}
+
+// connect keeps a link to each other voter of the newest change and to the guests, and to nobody else.
 func (e *Engine) connect() {
 	s := e.links
 	if s == nil {
@@ -77,6 +98,11 @@ func (e *Engine) connect() {
 		return
 	}
 	others := voterSet{voters: e.voters.others(e.o.NodeID)}
+	for _, g := range e.guests {
+		if others.find(g.ID) == nil {
+			others.voters = append(others.voters, g)
+		}
+	}
 	for id, l := range s.to {
 		if v := others.find(id); v == nil || address(*v) == "" {
 			l.cancel()
@@ -231,6 +257,9 @@ func (l *link) answered(resp kmsg.Response, err error) {
 		return // the connection has ended, which run sees
 	}
 	r := resp.(*MessageResponse)
+	if r.VotersOffset >= 0 {
+		l.s.e.leftOutBy(l.id, r.VotersOffset)
+	}
 	l.mu.Lock()
 	repeated := r.Text == l.text
 	l.text = r.Text

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,10 +28,24 @@ type server struct {
 	wg sync.WaitGroup
 
 	mu    sync.Mutex
-	e     *Engine // nil: it listens and does not answer
+	e     process // nil: it listens and does not answer
 	conns map[net.Conn]bool
 
 	spoil func(*kmsg.FetchRequest, *kmsg.FetchResponse) // what a test does to answers; nil: nothing
+}
+
+// process is an Engine or a Member.
+type process interface {
+	journal.Journal
+	journal.Quorum
+	Handle(*MessageRequest) *MessageResponse
+}
+
+func optionsOf(p process) *Options {
+	if m, ok := p.(*Member); ok {
+		return &m.o.Options
+	}
+	return &p.(*Engine).o
 }
 
 func listen(t *testing.T, addr string) *server {
@@ -94,7 +109,7 @@ func (s *server) serve(c net.Conn) {
 	}
 }
 
-func (s *server) answer(e *Engine, h wire.RequestHeader, body []byte) kmsg.Response {
+func (s *server) answer(e process, h wire.RequestHeader, body []byte) kmsg.Response {
 	switch h.Key {
 	case wire.ApiVersionsKey:
 		resp := kmsg.NewPtrApiVersionsResponse()
@@ -129,7 +144,7 @@ func (s *server) answer(e *Engine, h wire.RequestHeader, body []byte) kmsg.Respo
 	return nil
 }
 
-func fetchSnapshot(e *Engine, req *kmsg.FetchSnapshotRequest) kmsg.Response {
+func fetchSnapshot(e process, req *kmsg.FetchSnapshotRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.FetchSnapshotResponse)
 	asked := req.Topics[0].Partitions[0]
 	p := kmsg.NewFetchSnapshotResponseTopicPartition()
@@ -196,7 +211,7 @@ func (k *keeper) Fail(err error)               { k.change(func() { k.failed = er
 type voterProcess struct {
 	o Options
 	s *server
-	e *Engine
+	e process
 	*keeper
 }
 
@@ -290,6 +305,9 @@ func cluster(t *testing.T, n int) []*voterProcess {
 	}
 	for id, p := range nodes {
 		p.o = Options{Dir: t.TempDir(), NodeID: int32(id), ClusterID: "c", DirectoryID: [16]byte{byte(id), 1}, Voters: set, RetentionBytes: 1}
+		if os.Getenv("RAFT_TRACE") != "" {
+			p.o.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
+		}
 	}
 	return nodes
 }

@@ -23,6 +23,9 @@ type MessageRequest struct {
 	ClusterID     string
 	From, To      int32
 	FromDirectory [16]byte // of the sender's log
+	FromHost      string   // where the sender can be answered, for a receiver whose log does not tell of it yet
+	FromPort      uint16
+	ToDirectory   [16]byte // that the sender's voters have for the receiver; zero while kraft.version is 0
 	Messages      [][]byte // raftpb.Message each, in order
 }
 
@@ -31,6 +34,8 @@ type MessageResponse struct {
 	Version   int16
 	ErrorCode int16
 	Text      string // what is wrong, for the sender's log
+	// VotersOffset is where the change of the voters lies that left the sender out; -1 if it is one of them.
+	VotersOffset int64
 }
 
 var (
@@ -60,6 +65,8 @@ func (r *MessageRequest) AppendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(r.From))
 	b = binary.BigEndian.AppendUint32(b, uint32(r.To))
 	b = append(b, r.FromDirectory[:]...)
+	b = append(b, r.ToDirectory[:]...)
+	b = binary.BigEndian.AppendUint16(appendText(b, r.FromHost), r.FromPort)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Messages)))
 	for _, m := range r.Messages {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(m)))
@@ -71,11 +78,16 @@ func (r *MessageRequest) AppendTo(b []byte) []byte {
 // ReadFrom takes parts of b into the request. It passes over what a later version may add.
 func (r *MessageRequest) ReadFrom(b []byte) error {
 	var ok bool
-	if r.ClusterID, b, ok = readText(b); !ok || len(b) < 4+4+16+4 {
+	if r.ClusterID, b, ok = readText(b); !ok || len(b) < 4+4+16+16 {
 		return errMessage
 	}
 	r.From, r.To = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
 	b = b[8+copy(r.FromDirectory[:], b[8:]):]
+	b = b[copy(r.ToDirectory[:], b):]
+	if r.FromHost, b, ok = readText(b); !ok || len(b) < 2+4 {
+		return errMessage
+	}
+	r.FromPort, b = binary.BigEndian.Uint16(b), b[2:]
 	n := binary.BigEndian.Uint32(b)
 	if b = b[4:]; n > maxMessages || uint64(n)*4 > uint64(len(b)) {
 		return fmt.Errorf("%w: %d messages in %d bytes", errMessage, n, len(b))
@@ -94,7 +106,8 @@ func (r *MessageRequest) ReadFrom(b []byte) error {
 
 // AppendTo writes the fields in their order.
 func (r *MessageResponse) AppendTo(b []byte) []byte {
-	return appendText(binary.BigEndian.AppendUint16(b, uint16(r.ErrorCode)), r.Text)
+	b = appendText(binary.BigEndian.AppendUint16(b, uint16(r.ErrorCode)), r.Text)
+	return binary.BigEndian.AppendUint64(b, uint64(r.VotersOffset))
 }
 
 // ReadFrom passes over what a later version may add.
@@ -104,9 +117,10 @@ func (r *MessageResponse) ReadFrom(b []byte) error {
 	}
 	r.ErrorCode = int16(binary.BigEndian.Uint16(b))
 	var ok bool
-	if r.Text, _, ok = readText(b[2:]); !ok {
+	if r.Text, b, ok = readText(b[2:]); !ok || len(b) < 8 {
 		return errMessage
 	}
+	r.VotersOffset = int64(binary.BigEndian.Uint64(b))
 	return nil
 }
 

@@ -160,7 +160,7 @@ func (l *metaLog) enter(b record.Batch, seg *segment, pos int64, keep bool) erro
 	if err != nil {
 		return fmt.Errorf("%w: %s at position %d, offset %d: control records: %v", journal.ErrCorrupt, seg.log.Name(), pos, e.offset, err)
 	}
-	e.voters = changed
+	e.voters, set.offset = changed, e.offset
 	l.mu.Lock()
 	l.entries = append(l.entries, e)
 	if changed {

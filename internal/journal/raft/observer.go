@@ -19,6 +19,7 @@ type ObserverOptions struct {
 	Options             // ElectionTimeout, Joining and Stepped have no meaning
 	Bootstrap  []string // "host:port" of controllers (controller.quorum.bootstrap.servers), beside Voters
 	FetchWait  time.Duration
+	committed  int64         // up to where the log of a voter that this node was is known to be committed
 	FetchLimit time.Duration // how long the leader may be silent (controller.quorum.fetch.timeout.ms); 0: two seconds
 }
 
@@ -86,23 +87,35 @@ func OpenObserver(o ObserverOptions) (*Observer, error) {
 		}
 		return nil, err
 	}
-	e.applied, e.epoch = e.log.first-1, e.log.lastEpoch()
-	if err := e.noteNoVote(); err != nil {
+	if err := e.takeOver(); err != nil {
 		e.log.close()
 		return nil, err
 	}
+	e.applied, e.epoch = e.log.first-1, e.log.lastEpoch()
 	e.setStatus()
 	return e, nil
 }
 
-// noteNoVote writes a quorum-state that says that this node has not voted: should it become a voter, its log is not one
-// of which the votes are lost.
-func (e *Observer) noteNoVote() error {
-	_, found, err := readQuorumState(e.o.FS, e.dir)
-	if err != nil || found {
+// takeOver makes the log one of committed batches alone, and notes in quorum-state that it is. A voter's log may end with
+// what was never committed, and it does not know where: what it does not know to be committed is fetched again. The note
+// says, too, that this node's votes are not lost, should it become a voter.
+func (e *Observer) takeOver() error {
+	state, found, err := readQuorumState(e.o.FS, e.dir)
+	if err != nil || state.Observer {
 		return err
 	}
-	return quorumState{ClusterID: e.o.ClusterID, LeaderID: -1, VotedID: -1, LeaderEpoch: e.epoch}.write(e.o.FS, e.dir)
+	committed := max(e.o.committed, e.log.snapshot.end)
+	if end := e.log.endOffset(); end > committed {
+		e.o.Logger.Info("this node votes no more: what it does not know to be committed is fetched again", "offset", committed, "end", end)
+		if err := e.log.truncate(committed); err != nil {
+			return err
+		}
+	}
+	if !found {
+		state.ClusterID, state.LeaderEpoch = e.o.ClusterID, e.log.lastEpoch()
+	}
+	state.Observer, state.Joining = true, nil
+	return state.write(e.o.FS, e.dir)
 }
 
 // Start implements journal.Journal. What is on disk is handed over before anybody is asked for more.

@@ -19,7 +19,7 @@ import (
 )
 
 // fetch answers an observer as a controller does.
-func (s *server) fetch(e *Engine, h wire.RequestHeader, body []byte) kmsg.Response {
+func (s *server) fetch(e process, h wire.RequestHeader, body []byte) kmsg.Response {
 	req := kmsg.NewPtrFetchRequest()
 	req.SetVersion(h.Version)
 	body, err := wire.SkipTags(body)
@@ -40,13 +40,13 @@ func (s *server) fetch(e *Engine, h wire.RequestHeader, body []byte) kmsg.Respon
 	st := e.Status()
 	p.CurrentLeader.LeaderID, p.CurrentLeader.LeaderEpoch = st.Leader, st.Epoch
 	switch {
-	case req.ClusterID != nil && *req.ClusterID != e.o.ClusterID:
+	case req.ClusterID != nil && *req.ClusterID != optionsOf(e).ClusterID:
 		resp.ErrorCode = kerr.InconsistentClusterID.Code
 	case asked.CurrentLeaderEpoch < st.Epoch:
 		p.ErrorCode = kerr.FencedLeaderEpoch.Code
 	case asked.CurrentLeaderEpoch > st.Epoch:
 		p.ErrorCode = kerr.UnknownLeaderEpoch.Code
-	case st.Leader != e.o.NodeID:
+	case st.Leader != optionsOf(e).NodeID:
 		p.ErrorCode = kerr.NotLeaderForPartition.Code
 	default:
 		s.read(e, req, &p)
@@ -63,7 +63,7 @@ func (s *server) fetch(e *Engine, h wire.RequestHeader, body []byte) kmsg.Respon
 	return resp
 }
 
-func (s *server) read(e *Engine, req *kmsg.FetchRequest, p *kmsg.FetchResponseTopicPartition) {
+func (s *server) read(e process, req *kmsg.FetchRequest, p *kmsg.FetchResponseTopicPartition) {
 	asked := &req.Topics[0].Partitions[0]
 	from := journal.FetchPosition{Offset: asked.FetchOffset, LastEpoch: asked.LastFetchedEpoch}
 	read, err := e.ReadLog(from, 200)

@@ -67,7 +67,7 @@ func (e *Engine) Describe() journal.QuorumState {
 		s := e.Status()
 		q = journal.QuorumState{Leader: -1, Epoch: s.Epoch, HighWatermark: s.Committed}
 		for _, v := range e.Voters() {
-			q.Voters = append(q.Voters, journal.ReplicaState{ID: v.ID, DirectoryID: v.DirectoryID, LogEndOffset: -1, LastFetchMs: -1, LastCaughtUpMs: -1})
+			q.Voters = append(q.Voters, unknown(v))
 		}
 	}
 	return q
@@ -87,7 +87,7 @@ func (e *Engine) describe() journal.QuorumState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, v := range e.voters.voters {
-		r := journal.ReplicaState{ID: v.ID, DirectoryID: v.DirectoryID, LogEndOffset: -1, LastFetchMs: -1, LastCaughtUpMs: -1}
+		r := unknown(v)
 		if v.DirectoryID == (journal.DirectoryID{}) {
 			r.DirectoryID = e.directory[v.ID]
 		}

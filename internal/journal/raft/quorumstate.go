@@ -25,6 +25,8 @@ type quorumState struct {
 	// Joining is ours: this voter may have forgotten votes and acknowledgements, see joining. 0: it still asks the others
 	// for their epochs; above: nothing before the end of that epoch is its to decide. Kafka ignores it.
 	Joining *int32 `json:"gregorJoining,omitempty"`
+	// Observer is ours: all of the log is committed, for this node did not vote when it wrote it.
+	Observer bool `json:"gregorObserver,omitempty"`
 }
 
 type voter struct {

@@ -49,6 +49,10 @@ type Options struct {
 	// for the first time. It neither votes nor leads until a leader has brought it up to date, for it may have voted and
 	// acknowledged what it does not know of any more.
 	Joining bool
+	// Follow says that without Voters this node is no quorum of its own: who votes is in a log that it has yet to get.
+	Follow bool
+	// Removed is called, on any goroutine, when others tell that this node is no voter any more; nil: nothing is.
+	Removed func()
 
 	// Stepped says that there is no goroutine: somebody calls Step after every call of another method, Tick ten times an
 	// election timeout, and carries what Outgoing returns. The simulation does.
@@ -102,26 +106,29 @@ type Engine struct {
 	out        []*MessageRequest // of an engine that is Stepped
 
 	// What follows belongs to the goroutine, and to Open before it runs.
-	handler  journal.Handler
-	log      *metaLog
-	storage  *storage
-	node     *etcd.RawNode
-	links    *links // to the other voters; nil when Stepped
-	quorum   quorumState
-	voters   voterSet // as the Raft machine has them
-	leader   int32
-	isMe     bool   // Raft says that this node leads
-	told     bool   // the handler was told that it leads
-	tail     int64  // offset of the next batch that is handed to Raft, while told
-	applied  uint64 // Raft index of the last batch that was handed over
-	term     record.Batch
-	ended    bool
-	hurry    hurry
-	join     *joining
-	fetch    *fetching   // of a snapshot of the leader
-	fetched  *checkpoint // that lies under its temporary name and is complete
-	offered  int         // ticks since snapshots were offered again
-	replicas map[int32]*replica
+	handler    journal.Handler
+	log        *metaLog
+	storage    *storage
+	node       *etcd.RawNode
+	guests     []journal.Voter // nodes that our log does not tell of
+	links      *links          // to the other voters; nil when Stepped
+	quorum     quorumState
+	voters     voterSet // as the Raft machine has them
+	leader     int32
+	isMe       bool   // Raft says that this node leads
+	told       bool   // the handler was told that it leads
+	tail       int64  // offset of the next batch that is handed to Raft, while told
+	applied    uint64 // Raft index of the last batch that was handed over
+	term       record.Batch
+	ended      bool
+	hurry      hurry
+	join       *joining
+	fetch      *fetching   // of a snapshot of the leader
+	fetched    *checkpoint // that lies under its temporary name and is complete
+	wasRemoved bool
+	silent     int // ticks since a leader was heard
+	offered    int // ticks since snapshots were offered again
+	replicas   map[int32]*replica
 }
 
 var (
@@ -138,13 +145,23 @@ const (
 // Open opens the log, or makes an empty one.
 func Open(o Options) (*Engine, error) {
 	o.setDefaults()
-	e := &Engine{
-		o: o, dir: filepath.Join(o.Dir, TopicDir), wake: make(chan struct{}, 1), leader: -1,
-		directory: map[int32][16]byte{}, observers: map[journal.VoterKey]*replica{}, replicas: map[int32]*replica{},
+	l, err := openVoterLog(&o)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if e.log, err = openLog(o.FS, e.dir, o.SegmentBytes, configured(&o), o.Logger); err != nil {
-		return nil, e.explainCorrupt(err)
+	return openOn(o, l)
+}
+
+func openVoterLog(o *Options) (*metaLog, error) {
+	l, err := openLog(o.FS, filepath.Join(o.Dir, TopicDir), o.SegmentBytes, configured(o), o.Logger)
+	return l, explainCorrupt(o, err)
+}
+
+// openOn makes an engine of a log, which it closes.
+func openOn(o Options, l *metaLog) (*Engine, error) {
+	e := &Engine{
+		o: o, dir: l.dir, wake: make(chan struct{}, 1), leader: -1, log: l,
+		directory: map[int32][16]byte{}, observers: map[journal.VoterKey]*replica{}, replicas: map[int32]*replica{},
 	}
 	if err := e.openRaft(); err != nil {
 		e.log.close()
@@ -155,10 +172,11 @@ func Open(o Options) (*Engine, error) {
 }
 
 // explainCorrupt says how a voter that is not alone gets a log again.
-func (e *Engine) explainCorrupt(err error) error {
-	if others := configured(&e.o).others(e.o.NodeID); len(others) > 0 && errors.Is(err, journal.ErrCorrupt) {
+func explainCorrupt(o *Options, err error) error {
+	if others := configured(o).others(o.NodeID); len(others) > 0 && errors.Is(err, journal.ErrCorrupt) {
 		ids := voterSet{voters: others}.ids()
-		return fmt.Errorf("%w; this node is one of several voters: if the others (%v) are well, delete %s, and this one gets all from them", err, ids, e.dir)
+		return fmt.Errorf("%w; this node is one of several voters: if the others (%v) are well, delete %s, and this one gets all from them",
+			err, ids, filepath.Join(o.Dir, TopicDir))
 	}
 	return err
 }
@@ -166,9 +184,16 @@ func (e *Engine) explainCorrupt(err error) error {
 func (e *Engine) openRaft() (err error) {
 	var found bool
 	if e.quorum, found, err = readQuorumState(e.o.FS, e.dir); err != nil {
-		return e.explainCorrupt(err)
+		return explainCorrupt(&e.o, err)
 	}
 	e.voters = e.log.voters()
+	if e.quorum.Observer {
+		next := e.quorum
+		next.Observer = false
+		if err := e.saveQuorum(next); err != nil {
+			return err
+		}
+	}
 	if err := e.openJoining(found); err != nil {
 		return err
 	}

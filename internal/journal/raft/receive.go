@@ -39,7 +39,9 @@ func (e *Engine) Receive(r *MessageRequest) error {
 	if full {
 		return nil
 	}
+	from := journal.Voter{ID: r.From, Endpoints: []journal.Endpoint{{Host: r.FromHost, Port: r.FromPort}}}
 	e.enqueue(func() error {
+		e.welcome(from)
 		for _, m := range messages {
 			if err := e.handle(m); err != nil {
 				return err
@@ -52,27 +54,24 @@ func (e *Engine) Receive(r *MessageRequest) error {
 
 // Handle is Receive with the answer as a response.
 func (e *Engine) Handle(r *MessageRequest) *MessageResponse {
-	resp := &MessageResponse{Version: r.Version}
+	resp := &MessageResponse{Version: r.Version, VotersOffset: e.leftOut(r.From, r.FromDirectory)}
 	if err := e.Receive(r); err != nil {
-		resp.ErrorCode, resp.Text = kerr.UnknownServerError.Code, err.Error()
-		if code := (*kerr.Error)(nil); errors.As(err, &code) {
-			resp.ErrorCode = code.Code
-		}
+		resp.fail(err)
 	}
 	return resp
 }
 
+func (r *MessageResponse) fail(err error) {
+	r.ErrorCode, r.Text = kerr.UnknownServerError.Code, err.Error()
+	if code := (*kerr.Error)(nil); errors.As(err, &code) {
+		r.ErrorCode = code.Code
+	}
+}
+
 // check refuses what another cluster, another node or another disk sent, or what is for another.
 func (e *Engine) check(r *MessageRequest) error {
-	switch {
-	case r.ClusterID != e.o.ClusterID:
-		return fmt.Errorf("%w: node %d says that its cluster is %q, that of node %d is %q: one of controller.quorum.voters leads to the wrong process, or one directory was formatted for another cluster",
-			kerr.InconsistentClusterID, r.From, r.ClusterID, e.o.NodeID, e.o.ClusterID)
-	case r.To != e.o.NodeID:
-		return fmt.Errorf("%w: a message for node %d came to node %d: controller.quorum.voters of node %d has the wrong address",
-			kerr.InconsistentVoterSet, r.To, e.o.NodeID, r.From)
-	case r.From == e.o.NodeID || r.From < 0:
-		return fmt.Errorf("%w: a message for node %d says that it comes from node %d", kerr.InconsistentVoterSet, r.To, r.From)
+	if err := checkAddressee(&e.o, r); err != nil {
+		return err
 	}
 	e.mu.Lock()
 	v := e.known.find(r.From)
@@ -82,6 +81,35 @@ func (e *Engine) check(r *MessageRequest) error {
 			kerr.InconsistentVoterSet, r.From, directoryText(v.DirectoryID), directoryText(r.FromDirectory))
 	}
 	return nil
+}
+
+// checkAddressee refuses what is not for this node.
+func checkAddressee(o *Options, r *MessageRequest) error {
+	switch {
+	case r.ClusterID != o.ClusterID:
+		return fmt.Errorf("%w: node %d says that its cluster is %q, that of node %d is %q: one of controller.quorum.voters leads to the wrong process, or one directory was formatted for another cluster",
+			kerr.InconsistentClusterID, r.From, r.ClusterID, o.NodeID, o.ClusterID)
+	case r.To != o.NodeID:
+		return fmt.Errorf("%w: a message for node %d came to node %d: controller.quorum.voters of node %d has the wrong address",
+			kerr.InconsistentVoterSet, r.To, o.NodeID, r.From)
+	case r.ToDirectory != (journal.DirectoryID{}) && r.ToDirectory != o.DirectoryID:
+		return fmt.Errorf("%w: node %d looks for the voter %d with directory id %s, this one has %s: its disk was replaced, so remove the old voter and add this one (kafka-metadata-quorum remove-controller, add-controller)",
+			kerr.InconsistentVoterSet, r.From, r.To, directoryText(r.ToDirectory), directoryText(o.DirectoryID))
+	case r.From == o.NodeID || r.From < 0:
+		return fmt.Errorf("%w: a message for node %d says that it comes from node %d", kerr.InconsistentVoterSet, r.To, r.From)
+	}
+	return nil
+}
+
+// leftOut is where the change of the voters lies that a node, with its disk, is not part of, if it is committed; else -1.
+func (e *Engine) leftOut(id int32, dir journal.DirectoryID) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := e.known.find(id)
+	if e.known.version == 0 || e.known.offset >= e.status.Committed || v != nil && v.DirectoryID == dir {
+		return -1
+	}
+	return e.known.offset
 }
 
 var errBadMessage = errors.New("not a message of a voter")
@@ -182,6 +210,9 @@ func (e *Engine) handle(m *pb.Message) error {
 		}
 	case pb.MsgSnap:
 		return e.offer(m)
+	}
+	if t := m.GetType(); t == pb.MsgApp || t == pb.MsgHeartbeat {
+		e.silent = 0
 	}
 	e.heard(m)
 	e.yield(m)

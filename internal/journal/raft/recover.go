@@ -62,6 +62,7 @@ func (l *metaLog) adopt(c checkpoint) error {
 	}
 	if len(header.voters.voters) > 0 {
 		l.base = header.voters
+		l.base.offset = c.end - 1
 	}
 	c.index = header.raftIndex
 	if c.index == 0 {

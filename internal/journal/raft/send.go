@@ -38,6 +38,12 @@ func (e *Engine) sendOne(m *pb.Message) error {
 	r := &MessageRequest{
 		ClusterID: e.o.ClusterID, From: e.o.NodeID, To: nodeID(m.GetTo()), FromDirectory: e.o.DirectoryID, Messages: [][]byte{data},
 	}
+	if v := e.voters.find(r.To); v != nil {
+		r.ToDirectory = v.DirectoryID
+	}
+	if v := e.voters.find(r.From); v != nil && len(v.Endpoints) > 0 {
+		r.FromHost, r.FromPort = v.Endpoints[0].Host, v.Endpoints[0].Port
+	}
 	if e.o.Stepped {
 		e.mu.Lock()
 		e.out = append(e.out, r)

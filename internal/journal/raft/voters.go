@@ -16,6 +16,7 @@ import (
 type voterSet struct {
 	version int16           // kraft.version: 0 when it comes from the configuration
 	voters  []journal.Voter // by id
+	offset  int64           // of the change that began it; of a snapshot's, the snapshot's end
 }
 
 // votersAt is a set that an entry of the log begins.
@@ -25,7 +26,7 @@ type votersAt struct {
 }
 
 func configured(o *Options) voterSet {
-	if len(o.Voters) == 0 {
+	if len(o.Voters) == 0 && !o.Follow {
 		return voterSet{voters: []journal.Voter{{ID: o.NodeID}}}
 	}
 	return voterSet{voters: sorted(slices.Clone(o.Voters))}
@@ -102,7 +103,7 @@ func (s voterSet) with(kind record.ControlType, value []byte) (next voterSet, ok
 		if err != nil {
 			return s, false, err
 		}
-		return voterSet{v.KRaftVersion, s.voters}, true, nil
+		return voterSet{version: v.KRaftVersion, voters: s.voters}, true, nil
 	case record.ControlKRaftVoters:
 		v, err := record.ParseVoters(value)
 		if err != nil {
