@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // partitionState is how far the reassignment of a partition has come, and its form with --output json.
@@ -15,6 +16,9 @@ type partitionState struct {
 	Replicas []int32 `json:"replicas"` // null: there is no such partition
 	Target   []int32 `json:"target"`
 }
+
+// strays tells whether a partition is not where it shall be and does not move there.
+func (s partitionState) strays() bool { return s.Done && !slices.Equal(s.Replicas, s.Target) }
 
 func (s partitionState) String() string {
 	switch {
@@ -26,9 +30,21 @@ func (s partitionState) String() string {
 	return fmt.Sprintf("There is no active reassignment of partition %s, but replica set is %s rather than %s.", s.topicPartition, joinInts(s.Replicas, ","), joinInts(s.Target, ","))
 }
 
+// settlePause is how long a broker may be behind the controller before what it says counts.
+const settlePause = 300 * time.Millisecond
+
 // verify says how far a plan has come, and removes the throttles when nothing moves any more.
 func (c *reassigner) verify(ctx context.Context, plan *reassignment, preserve bool) error {
 	states, anyRunning, err := c.partitionStates(ctx, plan)
+	if err == nil && slices.ContainsFunc(states, partitionState.strays) {
+		// The controller said that nothing moves, and the broker that was asked next has perhaps not heard of it.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(settlePause):
+		}
+		states, anyRunning, err = c.partitionStates(ctx, plan)
+	}
 	if err != nil {
 		return err
 	}

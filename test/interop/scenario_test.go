@@ -26,12 +26,13 @@ import (
 //	$error topics --topic NAME-none ...  it must fail in the same way: exit code and first line are compared, the rest
 //	                                     (a stack trace there, advice here) is not
 //	$code topics --help                  only exit codes are compared
+//	$until TEXT command                  no comparison: our tool runs the command until it prints TEXT
 //	$stop, $start                        end the broker, so that its files are complete; start it again
 //	< text                               a line of standard input of the command above
 //	~ REGEXP => TEXT                     from here on, replace in both outputs before comparing
 type step struct {
 	line    int
-	kind    string // "", "sort", "error", "code", "stop", "start"
+	kind    string // "", "sort", "error", "code", "until", "stop", "start"
 	args    []string
 	stdin   string
 	replace []replacement
@@ -94,6 +95,7 @@ type pair struct {
 	runner *reference.Runner
 	server *server.Server
 	tmp    string
+	words  []string // more words and what they stand for, as strings.NewReplacer takes them
 }
 
 const toolTimeout = 40 * time.Second
@@ -113,7 +115,7 @@ func newPair(t *testing.T, s *server.Server) *pair {
 var offline = map[string]bool{"dump-log": true, "storage": true}
 
 func (p *pair) args(name string, args []string) (tool string, out []string) {
-	r := strings.NewReplacer("NAME", name, "BROKER", p.server.Addr, "DATA", p.server.Dir, "TMP", p.tmp)
+	r := strings.NewReplacer(append([]string{"NAME", name, "BROKER", p.server.Addr, "DATA", p.server.Dir, "TMP", p.tmp}, p.words...)...)
 	connected := false
 	for _, arg := range args[1:] {
 		connected = connected || strings.HasPrefix(arg, "--bootstrap-") || arg == "--version" || arg == "--help" || strings.Contains(arg, "BROKER")
@@ -165,6 +167,25 @@ func (p *pair) compare(t *testing.T, st step) {
 	p.diff(t, st, ours, theirs)
 }
 
+// until runs our tool until it prints the step's first word.
+func (p *pair) until(t *testing.T, st step) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for tick := time.Tick(20 * time.Millisecond); ; {
+		tool, args := p.args("ours", st.args[1:])
+		result := server.Tool(t.Context(), t, "", tool, args...)
+		if strings.Contains(result.Stdout, st.args[0]) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Errorf("line %d: %s never printed %q; at last:\n%s%s", st.line, tool, st.args[0], result.Stdout, result.Stderr)
+			return
+		case <-tick:
+		}
+	}
+}
+
 func (p *pair) diff(t *testing.T, st step, ours, theirs reference.Result) {
 	t.Helper()
 	if ours.Code != theirs.Code {
@@ -210,6 +231,8 @@ func runScenario(t *testing.T, p *pair, file string) {
 	}
 	for _, st := range steps {
 		switch st.kind {
+		case "until":
+			p.until(t, st)
 		case "stop":
 			if err := p.server.Stop(); err != nil {
 				t.Error(err)

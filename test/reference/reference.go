@@ -36,9 +36,11 @@ var tools = map[string]string{
 	"features":            "org.apache.kafka.tools.FeatureCommand",
 	"get-offsets":         "org.apache.kafka.tools.GetOffsetShell",
 	"groups":              "org.apache.kafka.tools.GroupsCommand",
+	"leader-election":     "org.apache.kafka.tools.LeaderElectionCommand",
 	"log-dirs":            "org.apache.kafka.tools.LogDirsCommand",
 	"metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
 	"producer-perf-test":  "org.apache.kafka.tools.ProducerPerformance",
+	"reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 	"storage":             "kafka.tools.StorageTool",
 	"topics":              "org.apache.kafka.tools.TopicCommand",
 }

@@ -11,12 +11,14 @@ import (
 // ClusterOptions says how a cluster runs.
 type ClusterOptions struct {
 	Nodes int      // 0: three
+	Dirs  int      // log directories of each node: DIR/0, DIR/1, ...; 0: one, DIR itself
 	Extra []string // key=value lines of every node's configuration
 }
 
 // Cluster is nodes 1 to n of ours, each broker and controller, as processes.
 type Cluster struct {
-	Nodes []*Server // Nodes[0] is node 1
+	Nodes       []*Server // Nodes[0] is node 1
+	Controllers []string  // the addresses of the controllers' listeners
 }
 
 // StartCluster starts a cluster that ends with the test, and returns when every node serves. Suites that may run against
@@ -43,11 +45,22 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 		}}
 	}
 	c := &Cluster{Nodes: make([]*Server, o.Nodes)}
+	for _, v := range voters {
+		_, addr, _ := strings.Cut(v, "@")
+		c.Controllers = append(c.Controllers, addr)
+	}
 	Binary(t)
 	var wg sync.WaitGroup
 	errs := make([]error, o.Nodes)
 	for i := range options {
 		options[i].Extra = append(options[i].Extra, "controller.quorum.voters="+strings.Join(voters, ","))
+		var dirs []string
+		for d := range o.Dirs {
+			dirs = append(dirs, filepath.Join(options[i].Dir, fmt.Sprint(d)))
+		}
+		if dirs != nil {
+			options[i].Extra = append(options[i].Extra, "log.dirs="+strings.Join(dirs, ","))
+		}
 		options[i].Extra = append(options[i].Extra, o.Extra...)
 		wg.Go(func() { c.Nodes[i], errs[i] = start(t, options[i]) })
 	}
