@@ -46,7 +46,7 @@ func FuzzHandlers(f *testing.F) {
 			head = append(head, 0)
 		}
 		if fetch, ok := req.(*kmsg.FetchRequest); ok { // not to wait for days
-			if fetch.ReadFrom(body) == nil {
+			if _, err := tb.b.server.shapes.Check(int16(key), int16(version), body); err == nil && fetch.ReadFrom(body) == nil {
 				fetch.MaxWaitMillis = 0
 				body = fetch.AppendTo(nil)
 			}
@@ -65,6 +65,65 @@ func FuzzHandlers(f *testing.F) {
 			}
 		}
 		if s := tb.logged.String(); strings.Contains(s, "panic") {
+			t.Fatal(s)
+		}
+	})
+}
+
+// FuzzControllerHandlers sends what a controller serves, and Envelopes with anything in them: it answers, or closes the
+// connection without a panic, and serves the next one.
+func FuzzControllerHandlers(f *testing.F) {
+	h := startController(f)
+	h.quorum.log, h.quorum.snapshot, h.quorum.snapEnd = "--cdef", "0123456789", 2
+	for _, row := range h.b.table.rows {
+		for v := row.min; v <= row.max; v++ {
+			for _, req := range []kmsg.Request{metadataFetch(v, 3, 0), row.key.Request()} {
+				if req.Key() == int16(row.key) {
+					req.SetVersion(v)
+					f.Add(uint8(row.key), uint8(v), req.AppendTo(nil))
+				}
+			}
+			if row.enveloped {
+				e := kmsg.NewPtrEnvelopeRequest()
+				req := row.key.Request()
+				req.SetVersion(v)
+				e.RequestData = kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)[4:]
+				e.RequestPrincipal, e.ClientHostAddress = []byte{0, 0, 2, 'U', 2, 'a', 0, 0}, []byte{1, 2, 3, 4}
+				f.Add(uint8(kmsg.Envelope), uint8(0), e.AppendTo(nil))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, key, version uint8, body []byte) {
+		row := h.b.table.find(int16(key))
+		if row == nil || int16(version) < row.min || int16(version) > row.max {
+			return
+		}
+		head := []byte{0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff}
+		req := row.request()
+		req.SetVersion(int16(version))
+		if req.IsFlexible() {
+			head = append(head, 0)
+		}
+		if fetch, ok := req.(*kmsg.FetchRequest); ok { // not to wait for days
+			if _, err := h.b.server.shapes.Check(int16(key), int16(version), body); err == nil && fetch.ReadFrom(body) == nil {
+				fetch.MaxWaitMillis = min(fetch.MaxWaitMillis, 1)
+				body = fetch.AppendTo(nil)
+			}
+		}
+		c := (&testBroker{t: t, addr: h.addr}).dial()
+		defer c.conn.Close()
+		c.write(prefixed(append(head, body...)...))
+		c.write(c.encode(apiVersions(0)))
+		for {
+			fm, err := c.in.Read(1 << 30)
+			if err != nil {
+				break // refused
+			}
+			if len(fm.Bytes) > 4 && fm.Bytes[3] == byte(c.corr) {
+				break
+			}
+		}
+		if s := h.logged.String(); strings.Contains(s, "panic") {
 			t.Fatal(s)
 		}
 	})
