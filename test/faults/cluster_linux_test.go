@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -96,12 +98,9 @@ func startCluster(t testing.TB) *cluster {
 	}
 	c.client = client.New(t, seeds[0], kgo.SeedBrokers(seeds...))
 	c.admin = kadm.NewClient(c.client)
-	client.Retry(t, func() error {
+	within(t, time.Minute, "the topic is created", func() bool {
 		_, err := c.admin.CreateTopic(client.Context(t), partitions, 3, nil, topic)
-		if err != nil && strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
-			return nil
-		}
-		return err
+		return err == nil || errors.Is(err, kerr.TopicAlreadyExists)
 	})
 	c.awaitWhole(time.Minute)
 	return c
