@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"gregor/internal/config"
 	"gregor/internal/controller"
@@ -144,6 +145,19 @@ func (n *Node) nearest() func() bool {
 		n.log.Warn("replica.selector.class is not known here, clients read from leaders; known are "+rackAwareSelector+" and "+leaderSelector, "class", class)
 	}
 	return func() bool { return class == rackAwareSelector }
+}
+
+// replicationRates is the limits of replication (KIP-73) and of moving replicas between log directories (KIP-113).
+func replicationRates(v *config.Values) replica.Rates {
+	return replica.Rates{
+		Leader:         v.Int64("leader.replication.throttled.rate"),
+		Follower:       v.Int64("follower.replication.throttled.rate"),
+		MoveDirs:       v.Int64("replica.alter.log.dirs.io.max.bytes.per.second"),
+		Samples:        v.Int("replication.quota.window.num"),
+		SampleWidth:    time.Duration(v.Int("replication.quota.window.size.seconds")) * time.Second,
+		DirSamples:     v.Int("alter.log.dirs.replication.quota.window.num"),
+		DirSampleWidth: time.Duration(v.Int("alter.log.dirs.replication.quota.window.size.seconds")) * time.Second,
+	}
 }
 
 // fetching is how followers fetch, made anew when the configuration changes and not per request.

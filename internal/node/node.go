@@ -178,6 +178,7 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 	if err := n.openController(ctx, values, joining); err != nil {
 		return err
 	}
+	n.registerController(background)
 	if !n.alone {
 		n.verifyQuorum(background)
 	}
@@ -258,6 +259,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 		Alter:       n.alterPartition,
 		AssignDirs:  n.assignReplicasToDirs,
 		Nearest:     n.nearest(),
+		Rates:       func() replica.Rates { return replicationRates(n.live.Load()) },
 		BrokerEpoch: n.reg.epoch.Load,
 		Connect:     n.connectBroker,
 		LagTime:     func() time.Duration { return n.live.Load().Millis("replica.lag.time.max.ms") },

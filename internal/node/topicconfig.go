@@ -48,5 +48,10 @@ func topicConfig(broker *config.Values, overrides map[string]string) (replica.To
 	case "zstd":
 		c.CompressionLevel = v.Int("compression.zstd.level")
 	}
-	return replica.TopicConfig{Log: c, MinInSyncReplicas: v.Int("min.insync.replicas")}, nil
+	id := broker.Int32("node.id")
+	return replica.TopicConfig{
+		Log: c, MinInSyncReplicas: v.Int("min.insync.replicas"),
+		LeaderThrottled:   replica.ParseThrottled(v.List("leader.replication.throttled.replicas"), id),
+		FollowerThrottled: replica.ParseThrottled(v.List("follower.replication.throttled.replicas"), id),
+	}, nil
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"container/heap"
 	"errors"
+	"math"
 	"time"
 
 	"gregor/internal/log"
@@ -33,6 +34,9 @@ type fetcher struct {
 	epoch    int32 // of the next request
 	sequence uint64
 	sent     []sentRequest
+
+	complaint  string // what was logged last, and when
+	complained time.Time
 }
 
 // sentRequest is a request that has no response yet.
@@ -53,6 +57,7 @@ type followed struct {
 	offset    int64 // the position, as it was or will be told
 	lastEpoch int32
 	start     int64
+	leaderHW  int64 // the leader's high watermark; MaxInt64 until it is known
 	inSession bool
 	queued    bool   // in changed
 	sequence  uint64 // of the request that told the position
@@ -60,7 +65,6 @@ type followed struct {
 	failures int
 	until    time.Time // of a pause
 	at       int       // in the heap of pauses
-	lastErr  string
 }
 
 type fetchState int8
@@ -89,7 +93,7 @@ func (m *fetcher) add(f *follower, now time.Time) {
 		}
 		m.take(old)
 	}
-	d := &followed{f: f, key: key, at: -1}
+	d := &followed{f: f, key: key, at: -1, leaderHW: math.MaxInt64}
 	m.parts[key] = d
 	m.byName[f.p.topic] = f.p.id
 	m.locate(d, now)
@@ -128,6 +132,10 @@ func (m *fetcher) locate(d *followed, now time.Time) {
 		return
 	}
 	d.offset, d.lastEpoch, d.start = offset, lastEpoch, start
+	if pause := d.f.throttled(offset < d.leaderHW); pause > 0 {
+		m.rest(d, now.Add(pause))
+		return
+	}
 	d.state = fetchReady
 	if !d.queued {
 		d.queued = true
@@ -155,14 +163,26 @@ func (m *fetcher) fail(d *followed, err error, now time.Time) {
 		pause = min(pause, minFetchPause<<d.failures)
 	}
 	d.failures++
-	m.leave(d)
-	d.state, d.until = fetchPaused, now.Add(pause)
-	heap.Push(&m.paused, d)
-	// Once per kind of failure, and not for what a change of leaders brings along.
-	if text := err.Error(); d.lastErr != text && (d.failures > 5 || !transient(err)) {
-		d.lastErr = text
-		m.m.o.Logger.Warn("replica cannot be fetched for; trying again", "topic", d.f.p.topic, "partition", d.f.p.index, "leader", m.broker, "offset", d.offset, "error", text, "in", pause)
+	m.rest(d, now.Add(pause))
+	if d.failures > quietFailures || !transient(err) {
+		m.complain(d, err, now, pause)
 	}
+}
+
+// quietFailures is how often in a row a partition may fail with what a change of leaders brings along: two and a half
+// seconds.
+const quietFailures = 8
+
+// complaintInterval is how often the same trouble is logged. It mostly is that of many partitions.
+const complaintInterval = 30 * time.Second
+
+func (m *fetcher) complain(d *followed, err error, now time.Time, pause time.Duration) {
+	if m.complaint == err.Error() && now.Sub(m.complained) < complaintInterval {
+		return
+	}
+	m.complaint, m.complained = err.Error(), now
+	m.m.o.Logger.Warn("replica cannot be fetched for; trying again", "topic", d.f.p.topic, "partition", d.f.p.index, "leader", m.broker, "offset", d.offset,
+		"error", err.Error(), "in", pause, "partitions_that_fail", len(m.paused))
 }
 
 // transient reports whether an error is one that the next moment is likely to take away.

@@ -107,7 +107,9 @@ func (m *fetcher) fetchedPartition(d *followed, p *kmsg.FetchResponseTopicPartit
 			m.fail(d, err, now)
 			return
 		}
-		d.failures, d.lastErr = 0, ""
+		d.failures = 0
+		d.leaderHW = p.HighWatermark
+		d.f.got(len(p.RecordBatches))
 		if len(p.RecordBatches) > 0 || p.LogStartOffset > d.start {
 			m.locate(d, now)
 		}

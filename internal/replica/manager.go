@@ -21,6 +21,8 @@ import (
 type TopicConfig struct {
 	Log               *log.Config
 	MinInSyncReplicas int // min.insync.replicas
+
+	LeaderThrottled, FollowerThrottled Throttled
 }
 
 // Logs is where the logs of this broker's partitions are: [log.Dirs].
@@ -63,7 +65,9 @@ type Options struct {
 	LagTime func() time.Duration
 	// Fetching is how followers fetch; nil: Kafka's defaults.
 	Fetching func() Fetching
-	Clock    func() time.Time // nil: time.Now
+	// Rates is the limits of replication; nil: none. Reconfigure takes over altered ones.
+	Rates func() Rates
+	Clock func() time.Time // nil: time.Now
 	// Inline starts no goroutine and no timer: steps of the metadata are taken in order on the caller's goroutine, and
 	// the caller drives followers and ISR changes with the methods of stepped.go. It is for simulations.
 	Inline bool
@@ -85,6 +89,7 @@ type Manager struct {
 	current    atomic.Pointer[metadata.Image] // image, for those who hold other locks
 	proposals  proposals
 	placements placements
+	throttles  throttles
 	followers  fetchers
 	watched    watched
 	ticker     ticker
@@ -224,6 +229,7 @@ func (m *Manager) configure(delta *metadata.Delta, image *metadata.Image) {
 func (m *Manager) Reconfigure() {
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
+	m.setRates()
 	for _, t := range m.topics {
 		m.setConfig(t, m.image)
 	}

@@ -102,8 +102,14 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	if o.Offset >= limit || o.MaxBytes <= 0 && !o.AtLeastOne {
 		return res, nil
 	}
+	if o.Replica != nil && ld.holdsBack(o.Replica.ID) {
+		return res, nil
+	}
 	if res.Slice, err = ld.log.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne); err != nil {
 		return res, err
+	}
+	if o.Replica != nil {
+		ld.gave(res.Slice.Len())
 	}
 	if o.Committed && o.Replica == nil && res.Slice.Len() > 0 {
 		// limit and not the slice's end: an abort beyond the slice costs a client nothing, a missing one shows it

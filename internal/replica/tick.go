@@ -33,6 +33,7 @@ func (m *Manager) start() {
 	m.proposals.m, m.proposals.ctx = m, t.ctx
 	m.placements.m, m.placements.ctx = m, t.ctx
 	m.followers.m = m
+	m.startThrottles()
 	m.watched.leaders = make(map[*leader]struct{})
 	if m.o.Inline || m.o.Alter == nil {
 		return
