@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"gregor/internal/journal"
 	"gregor/internal/peer"
@@ -65,7 +66,7 @@ func (e *Observer) took(conn *peer.Conn, to target, f *peer.Fetched, err error) 
 	}
 	p := &f.Topics[0].Partitions[0]
 	for _, b := range f.Brokers {
-		e.learn(b.NodeID, b.Host, int(b.Port))
+		e.learn(b.NodeID, strings.Clone(b.Host), int(b.Port)) // the answer lies in a buffer that is used again
 	}
 	switch p.ErrorCode {
 	case 0:

@@ -408,3 +408,31 @@ func TestObserverOfOtherHistory(t *testing.T) {
 		})
 	}
 }
+
+// What an answer says of the controllers outlives its buffer, which the next answers are read into.
+func TestObserverKeepsWhereControllersAre(t *testing.T) {
+	nodes := cluster(t, 1)
+	nodes[0].s.mu.Lock()
+	var told atomic.Bool
+	nodes[0].s.spoil = func(_ *kmsg.FetchRequest, resp *kmsg.FetchResponse) {
+		if told.Swap(true) {
+			return
+		}
+		b := kmsg.NewFetchResponseBroker()
+		b.NodeID, b.Host, b.Port = 7, "controller-seven.example", 9093
+		resp.Brokers = []kmsg.FetchResponseBroker{b}
+	}
+	nodes[0].s.mu.Unlock()
+	nodes[0].start(t)
+	w := observe(t, nodes)
+	var all []string
+	for i := range 50 {
+		all = append(all, fmt.Sprint("a value as long as an answer about controllers ", i))
+		write(t, nodes, all[i])
+	}
+	w.until(t, all)
+	i := slices.IndexFunc(w.e.Voters(), func(v journal.Voter) bool { return v.ID == 7 })
+	if i < 0 || w.e.Voters()[i].Endpoints[0].Host != "controller-seven.example" {
+		t.Errorf("the controllers are at %+v", w.e.Voters())
+	}
+}
