@@ -27,7 +27,7 @@ func (e *Engine) send(messages []*pb.Message, promising bool) error {
 
 func (e *Engine) sendOne(m *pb.Message) error {
 	if m.GetType() == pb.MsgApp {
-		if err := e.fillEmpty(m); err != nil {
+		if meant, err := e.fillEmpty(m); err != nil || !meant {
 			return err
 		}
 	}
@@ -60,7 +60,9 @@ func (e *Engine) unreachable(id int32) {
 }
 
 // fillEmpty gives the empty entry of a new leader the bytes of its LeaderChange: what is on the wire is what is on disk.
-func (e *Engine) fillEmpty(m *pb.Message) error {
+// The message is not meant any more if this node was deposed in the same turn in which it was elected: its entry then
+// never came into the log.
+func (e *Engine) fillEmpty(m *pb.Message) (meant bool, err error) {
 	cloned := false
 	for i, entry := range m.GetEntries() {
 		if len(entry.GetData()) > 0 {
@@ -68,21 +70,24 @@ func (e *Engine) fillEmpty(m *pb.Message) error {
 		}
 		b := e.term
 		if b == nil || b.LeaderEpoch() != int32(entry.GetTerm()) {
-			var err error
-			if b, err = e.log.read(e.log.at(entry.GetIndex())); err != nil {
-				return err
+			i := entry.GetIndex()
+			if i < e.log.first || i > e.log.lastIndex() || uint64(e.log.at(i).epoch) != entry.GetTerm() {
+				return false, nil
+			}
+			if b, err = e.log.read(e.log.at(i)); err != nil {
+				return false, err
 			}
 		}
 		filled, err := raftEntry(entry.GetIndex(), b, false)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !cloned {
 			m.Entries, cloned = slices.Clone(m.Entries), true // Raft's own
 		}
 		m.Entries[i] = filled
 	}
-	return nil
+	return true, nil
 }
 
 // Outgoing takes what is to be sent to other voters. It is for an engine that is Stepped.
