@@ -23,7 +23,7 @@ func (b *Broker) describeClientQuotas(_ context.Context, r *Request) {
 		r.Reply(resp)
 		return
 	}
-	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{}
+	resp.Entries, resp.ErrorMessage = []kmsg.DescribeClientQuotasResponseEntry{}, new("") // as Kafka has it
 	for q := range b.image().Quotas() {
 		if !quotaMatches(req, q) {
 			continue
@@ -45,11 +45,11 @@ func checkQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (code *kerr.Error, 
 	for _, c := range req.Components {
 		switch {
 		case c.EntityType == "":
-			return kerr.InvalidRequest, "Unexpected empty filter component entity type"
+			return kerr.InvalidRequest, "Invalid empty entity type."
 		case c.EntityType != "user" && c.EntityType != "client-id" && c.EntityType != "ip":
-			return kerr.UnsupportedVersion, fmt.Sprintf("Custom entity type '%s' not supported", c.EntityType)
+			return kerr.UnsupportedVersion, fmt.Sprintf("Unsupported entity type %s", c.EntityType)
 		case has[c.EntityType]:
-			return kerr.InvalidRequest, "Duplicate filter component entity type"
+			return kerr.InvalidRequest, fmt.Sprintf("Entity type %s cannot appear more than once in the filter.", c.EntityType)
 		case c.MatchType < kmsg.QuotasMatchTypeExact || c.MatchType > kmsg.QuotasMatchTypeAny:
 			return kerr.InvalidRequest, fmt.Sprintf("Unexpected match type: %d", c.MatchType)
 		case (c.MatchType == kmsg.QuotasMatchTypeExact) != (c.Match != nil):
@@ -58,7 +58,7 @@ func checkQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (code *kerr.Error, 
 		has[c.EntityType] = true
 	}
 	if has["ip"] && len(has) > 1 {
-		return kerr.InvalidRequest, "Invalid entity filter component combination, IP filter component should not be used with user or clientId filter component."
+		return kerr.InvalidRequest, "Invalid entity filter component combination. IP filter component should not be used with user or clientId filter component."
 	}
 	return nil, ""
 }

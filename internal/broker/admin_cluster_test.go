@@ -152,7 +152,7 @@ func TestDescribeClientQuotas(t *testing.T) {
 		}
 		slices.Sort(got)
 		slices.Sort(test.want)
-		if !slices.Equal(got, test.want) || !isCode(resp.ErrorCode, test.err) || (test.err != nil) != (resp.ErrorMessage != nil) {
+		if !slices.Equal(got, test.want) || !isCode(resp.ErrorCode, test.err) || (test.err != nil) != (*resp.ErrorMessage != "") {
 			t.Errorf("%s: %v, %v", what, got, kerr.ErrorForCode(resp.ErrorCode))
 		}
 	}

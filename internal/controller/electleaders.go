@@ -66,7 +66,7 @@ func (m *machine) elect(e env, name string, id int32, kind int8) (metadata.Recor
 		return nil, refuse(kerr.UnknownTopicOrPartition, "No such partition as %s-%d", name, id)
 	}
 	if kind == electionPreferred && at.p.HasPreferredLeader() || kind == electionUnclean && at.p.Leader != metadata.NoLeader {
-		return nil, plain(kerr.ElectionNotNeeded)
+		return nil, refuse(kerr.ElectionNotNeeded, "Leader election not needed for topic partition.")
 	}
 	c := m.changeOf(e, at)
 	c.election = electPreferred
@@ -77,7 +77,7 @@ func (m *machine) elect(e env, name string, id int32, kind int8) (metadata.Recor
 		return r, nil
 	}
 	if kind == electionPreferred {
-		return nil, plain(kerr.PreferredLeaderNotAvailable)
+		return nil, refuse(kerr.PreferredLeaderNotAvailable, "The preferred leader was not available.")
 	}
-	return nil, plain(kerr.EligibleLeadersNotAvailable)
+	return nil, refuse(kerr.EligibleLeadersNotAvailable, "Eligible topic partition leaders are not available.")
 }

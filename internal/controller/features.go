@@ -73,7 +73,7 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 		levels[u.Feature] = u.MaxVersionLevel
 	}
 	for _, u := range req.FeatureUpdates {
-		if failed = m.checkFeature(req, u, levels); failed != nil {
+		if failed = m.checkFeature(e, req, u, levels); failed != nil {
 			break
 		}
 		if u.MaxVersionLevel == m.hard.image.Features()[u.Feature] {
@@ -89,10 +89,14 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 			records = append(records, m.clearAllELR()...)
 		}
 	}
+	if failed != nil {
+		failed = refuse(failed.code, "The update failed for all features since the following feature had an error: %s", failed.text)
+	}
 	failed.put(&resp.ErrorCode, &resp.ErrorMessage)
 	if req.Version < 2 && failed == nil {
 		for _, u := range req.FeatureUpdates {
-			resp.Results = append(resp.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Feature})
+			none := "NONE" // what Kafka says of a success
+			resp.Results = append(resp.Results, kmsg.UpdateFeaturesResponseResult{Feature: u.Feature, ErrorMessage: &none})
 		}
 	}
 	if failed != nil || req.ValidateOnly {
@@ -102,13 +106,10 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 }
 
 // checkFeature checks one update; levels are those that the request as a whole leads to.
-func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFeaturesRequestFeatureUpdate, levels map[string]int16) *apiError {
+func (m *machine) checkFeature(e env, req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFeaturesRequestFeatureUpdate, levels map[string]int16) *apiError {
 	kind := u.UpgradeType
 	if req.Version == 0 {
-		kind = upgrade
-		if u.AllowDowngrade {
-			kind = safeDowngrade
-		}
+		kind = upgrade // Kafka's controllers do not look at AllowDowngrade any more
 	}
 	bad := func(format string, args ...any) *apiError {
 		err := refuse(kerr.InvalidUpdateVersion, format, args...)
@@ -121,7 +122,7 @@ func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFea
 	if level < 0 {
 		return bad("A feature version cannot be less than 0.")
 	}
-	if who, r, ok := m.whoLacks(u.Feature, level); ok {
+	if who, r, ok := m.whoLacks(e, u.Feature, level); ok {
 		if r == (metadata.VersionRange{}) {
 			return bad("%s does not support this feature.", who)
 		}
@@ -145,9 +146,9 @@ func (m *machine) checkFeature(req *kmsg.UpdateFeaturesRequest, u kmsg.UpdateFea
 }
 
 // whoLacks finds a process that cannot work at a level.
-func (m *machine) whoLacks(feature string, level int16) (who string, r metadata.VersionRange, found bool) {
+func (m *machine) whoLacks(e env, feature string, level int16) (who string, r metadata.VersionRange, found bool) {
 	if r := SupportedFeatures()[feature]; level < r.Min || level > r.Max {
-		return "Local controller", r, true
+		return "Local controller " + strconv.Itoa(e.config.Int("node.id")), r, true
 	}
 	for b := range m.hard.image.Brokers() {
 		if r := b.Features[feature]; level != 0 && (level < r.Min || level > r.Max) {

@@ -103,7 +103,8 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) ([]metadata.Q
 	}
 	switch {
 	case has[quotaIP] && len(parts) > 1:
-		return nil, nil, refuse(kerr.InvalidRequest, "Invalid quota entity combination, IP entity should not be combined with User or ClientId")
+		// Kafka's text, as it is.
+		return nil, nil, refuse(kerr.InvalidRequest, "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId")
 	case has[quotaIP]:
 		return entity, ipQuotaKeys, nil
 	}

@@ -71,7 +71,7 @@ func (m *machine) reassign(e env, name string, want *kmsg.AlterPartitionAssignme
 // cancelReassignment goes back to the replicas of before.
 func (m *machine) cancelReassignment(e env, at partitionAt) (*partitionChange, *apiError) {
 	if !at.p.IsReassigning() {
-		return nil, plain(kerr.NoReassignmentInProgress)
+		return nil, &apiError{code: kerr.NoReassignmentInProgress} // Kafka says nothing more either
 	}
 	c := m.changeOf(e, at)
 	c.replicas, c.adding, c.removing = difference(at.p.Replicas, at.p.Adding), nil, nil

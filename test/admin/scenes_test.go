@@ -22,6 +22,11 @@ var scenes = []scene{
 	{"cluster", cluster},
 	{"describe-topic-partitions", describeTopicPartitions},
 	{"log-dirs", logDirs},
+	{"elect-leaders", electLeaders},
+	{"reassign", reassign},
+	{"quotas", quotas},
+	{"features", features},
+	{"min-isr", minISR},
 }
 
 func p[T any](v T) *T { return &v }

@@ -101,9 +101,6 @@ func (s *script) hide(text string) string {
 	return text
 }
 
-// elr is a setting that Kafka gives a new cluster because it has eligible leader replicas (KIP-966).
-const elr = "min.insync.replicas"
-
 // lines writes an answer with each element of its lists, and of their lists of configurations, on a line of its own.
 func lines(t *testing.T, answer map[string]any) []string {
 	var all []string
@@ -131,7 +128,6 @@ func lines(t *testing.T, answer map[string]any) []string {
 			continue
 		}
 		configs, _ := m["Configs"].([]any)
-		configs = slices.DeleteFunc(configs, func(c any) bool { return sortKey(c) == elr })
 		delete(m, "Configs")
 		add(m)
 		for _, c := range configs {
