@@ -169,6 +169,13 @@ func (m *fetcher) fail(d *followed, err error, now time.Time) {
 	}
 }
 
+// rest lets a partition pause.
+func (m *fetcher) rest(d *followed, until time.Time) {
+	m.leave(d)
+	d.state, d.until = fetchPaused, until
+	heap.Push(&m.paused, d)
+}
+
 // quietFailures is how often in a row a partition may fail with what a change of leaders brings along: two and a half
 // seconds.
 const quietFailures = 8
