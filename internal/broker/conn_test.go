@@ -84,10 +84,10 @@ func TestBadInputClosesOnlyItsConnection(t *testing.T) {
 		{"version below the lowest", prefixed(header(0, 2)...), "key 0 (Produce) version 2"},
 		{"version above the highest", prefixed(header(1, 19)...), "key 1 (Fetch) version 19"},
 		{"negative version", prefixed(header(1, -1)...), "version -1"},
-		{"2 billion topics", prefixed(header(3, 1, 0x7f, 0xff, 0xff, 0xff)...), "malformed request"},
-		{"-5 topics", prefixed(header(3, 1, 0xff, 0xff, 0xff, 0xfb)...), "malformed request"},
+		{"2 billion topics", prefixed(header(3, 1, 0x7f, 0xff, 0xff, 0xff)...), "malformed message"},
+		{"-5 topics", prefixed(header(3, 1, 0xff, 0xff, 0xff, 0xfb)...), "malformed message"},
 		{"4 billion header tags", prefixed(header(3, 12, 0xff, 0xff, 0xff, 0xff, 0x0f)...), "invalid request header"},
-		{"half a produce", prefixed(header(0, 9, append([]byte{0}, produce[:len(produce)/2]...)...)...), "malformed request"},
+		{"half a produce", prefixed(header(0, 9, append([]byte{0}, produce[:len(produce)/2]...)...)...), "malformed message"},
 		{"an HTTP request", []byte("GET / HTTP/1.1\r\n\r\n"), "invalid frame size"},
 		{"a TLS hello", []byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc}, "invalid frame size"},
 	} {

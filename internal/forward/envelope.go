@@ -52,12 +52,17 @@ func unwrap(req kmsg.Request, e *kmsg.EnvelopeResponse) (kmsg.Response, error) {
 	}
 	b = b[4:] // the correlation id, which is ours
 	if resp.IsFlexible() {
-		var err error
-		if b, err = wire.SkipTags(b); err != nil {
+		rest, err := wire.SkipTags(b)
+		if err != nil {
 			return nil, fmt.Errorf("response in an Envelope: %w", err)
 		}
+		b = rest
 	}
-	if err := resp.ReadFrom(b); err != nil {
+	_, err := wire.ResponseShapes().Check(req.Key(), req.GetVersion(), b)
+	if err == nil {
+		err = resp.ReadFrom(b)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("response to %s in an Envelope: %w", kmsg.NameForKey(req.Key()), err)
 	}
 	return resp, nil

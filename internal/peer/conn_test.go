@@ -396,3 +396,43 @@ func TestIsRefused(t *testing.T) {
 		t.Errorf("a dial that was given up: %v", err)
 	}
 }
+
+// A response whose counts lie costs neither memory nor time.
+func TestLyingResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := connect(t, peer.Options{})
+		go func() {
+			_, correlation := r.read(kmsg.NewPtrFetchRequest())
+			b := binary.BigEndian.AppendUint32(nil, uint32(correlation))
+			b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1) // no tags, throttle, error, session, no topics
+			b = append(b, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0) // four billion tags
+			_, _ = r.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))
+		}()
+		if _, err := c.DoFetch(t.Context(), kmsg.NewPtrFetchRequest()); !errors.Is(err, peer.ErrProtocol) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// FuzzResponse: whatever a peer answers, the request is told of it once, without a panic.
+func FuzzResponse(f *testing.F) {
+	f.Add(uint8(0), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+	f.Add(uint8(1), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(uint8(2), []byte{0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1})
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		synctest.Test(t, func(t *testing.T) {
+			c, r := connect(t, peer.Options{})
+			req := []kmsg.Request{kmsg.NewPtrFetchRequest(), kmsg.NewPtrBrokerHeartbeatRequest(), kmsg.NewPtrMetadataRequest()}[which%3]
+			there := kmsg.RequestForKey(req.Key())
+			go func() {
+				_, correlation := r.read(there)
+				b := append(binary.BigEndian.AppendUint32(nil, uint32(correlation)), body...)
+				_, _ = r.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))
+			}()
+			resp, err := c.Do(t.Context(), req)
+			if (resp == nil) == (err == nil) {
+				t.Errorf("%v, %v", resp, err)
+			}
+		})
+	})
+}

@@ -125,6 +125,15 @@ func decode(p pending, body []byte) (err error) {
 			return err
 		}
 	}
+	if r, ok := p.resp.(versionsResponse); ok {
+		r.look(body)
+	}
+	if p.resp.Key() < FirstPrivateKey {
+		// kmsg takes memory on the word of a count.
+		if _, err := wire.ResponseShapes().Check(p.resp.Key(), p.resp.GetVersion(), body); err != nil {
+			return err
+		}
+	}
 	if unsafe, ok := p.resp.(kmsg.UnsafeReadFrom); ok && p.pooled {
 		return unsafe.UnsafeReadFrom(body)
 	}

@@ -59,12 +59,11 @@ func (r versionsRequest) ResponseKind() kmsg.Response {
 
 type versionsResponse struct{ *kmsg.ApiVersionsResponse }
 
-// ReadFrom looks at the error, which comes first in every version, before it reads the rest.
-func (r versionsResponse) ReadFrom(b []byte) error {
-	if len(b) >= 2 && int16(binary.BigEndian.Uint16(b)) == kerr.UnsupportedVersion.Code {
+// look finds a refusal: the error comes first in every version.
+func (r versionsResponse) look(body []byte) {
+	if len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == kerr.UnsupportedVersion.Code {
 		r.SetVersion(0)
 	}
-	return r.ApiVersionsResponse.ReadFrom(b)
 }
 
 // Version is the version of an API that requests are sent in, false if the peer does not serve it.

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// ErrShape is a request whose bytes do not have the shape of its API and version.
-var ErrShape = errors.New("malformed request")
+// ErrShape is a message whose bytes do not have the shape of its API and version.
+var ErrShape = errors.New("malformed message")
 
 //go:embed requests.txt
 var requestShapes string
 
-// Shapes knows the form of every request of Kafka. kmsg's decoders are made for clients that trust their broker: they
+// Shapes knows the form of every request of Kafka, or of the responses. kmsg's decoders are made for clients that trust their broker: they
 // allocate an array on the word of its count, and they spin over as many tags as a number says. Check walks a request
 // without allocating, so that only what is really there gets decoded.
 //
@@ -38,10 +38,18 @@ type versionLine struct {
 }
 
 // NewShapes returns the shapes of all requests.
-func NewShapes() *Shapes {
+func NewShapes() *Shapes { return readShapes(requestShapes) }
+
+//go:embed responses.txt
+var responseShapes string
+
+// ResponseShapes are the shapes of responses, for who asks another node. They are read once a process.
+var ResponseShapes = sync.OnceValue(func() *Shapes { return readShapes(responseShapes) })
+
+func readShapes(text string) *Shapes {
 	s := &Shapes{apis: make(map[int16]*apiShapes)}
 	var api *apiShapes
-	for line := range strings.Lines(requestShapes) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
@@ -63,13 +71,13 @@ func NewShapes() *Shapes {
 func number(s string) int16 {
 	n, err := strconv.ParseInt(s, 10, 16)
 	if err != nil {
-		panic("wire: requests.txt: " + err.Error())
+		panic("wire: table of shapes: " + err.Error())
 	}
 	return int16(n)
 }
 
-// Check reports whether body is a request of this key and version and how many bytes of memory its decoded form takes,
-// beyond the body itself. Bytes behind the request are ignored, as Kafka ignores them.
+// Check reports whether body is a message of this key and version and how many bytes of memory its decoded form takes,
+// beyond the body itself. Bytes behind the message are ignored, as Kafka ignores them.
 func (s *Shapes) Check(key, version int16, body []byte) (decodedBytes int, err error) {
 	sh, err := s.shape(key, version)
 	if err != nil {
@@ -102,7 +110,7 @@ func (s *Shapes) shape(key, version int16) (*shape, error) {
 	}
 	sh := p.structure()
 	if p.s != "" {
-		panic("wire: requests.txt: cannot read " + p.s)
+		panic("wire: table of shapes: cannot read " + p.s)
 	}
 	s.ready.Store(id, sh)
 	return sh, nil
@@ -243,7 +251,7 @@ func scalar(name string) *shape {
 	case "records":
 		sh.kind, sh.memory = shapeRecords, 24
 	default:
-		panic("wire: requests.txt: unknown type " + name)
+		panic("wire: table of shapes: unknown type " + name)
 	}
 	if !compact && sh.kind != shapeString {
 		sh.minSize = 4
