@@ -66,6 +66,32 @@ func TestSnapshotMidRun(t *testing.T) {
 	})
 }
 
+// A leader that died within a transaction leaves it open. The next one ends it, and nobody ever hears of what was in it.
+func TestOpenTransactionIsAborted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := shell(t, nil)
+		registerOne(t, c)
+		p := &publications{c: c}
+		if err := c.AddPublisher(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		j.depose()
+		j.mu.Lock()
+		b := batchOf(c.Image(), j.next, &metadata.BeginTransactionRecord{}, &metadata.TopicRecord{Name: "never", TopicID: metadata.UUID{2, 15: 200}})
+		b.Epoch, j.next = j.epoch, b.LastOffset+1
+		j.commit(b)
+		j.mu.Unlock()
+		j.Campaign()
+		synctest.Wait()
+		if got := do[*kmsg.CreateTopicsResponse](t, c, createRequest("never")); codeOf(got) != nil {
+			t.Fatal(codeOf(got))
+		}
+		if got := fmt.Sprint(p.topics); got != "[created never]" || c.Image().Topic("never").ID == (metadata.UUID{2, 15: 200}) {
+			t.Fatalf("published %s, %v", got, c.Image().Topic("never"))
+		}
+	})
+}
+
 // A broker whose process has ended is fenced at once, unless it has come back meanwhile; and the shell is told whenever
 // this node begins to lead, so that it can look for such.
 func TestLost(t *testing.T) {

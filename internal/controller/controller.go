@@ -106,8 +106,8 @@ func Open(ctx context.Context, o Options) (*Controller, error) {
 	c.loader = newLoader(o.ClusterID, o.Logger)
 	c.loader.stepped = o.Stepped
 	c.loader.onImage = func(image *metadata.Image) { c.enqueue(event{do: func() { c.settle(image.Offset()) }}) }
-	c.loader.onLead = func(epoch int32, next int64, image *metadata.Image) {
-		c.enqueue(event{do: func() { c.lead(epoch, next, image) }})
+	c.loader.onLead = func(epoch int32, next int64, image *metadata.Image, inTxn bool) {
+		c.enqueue(event{do: func() { c.lead(epoch, next, image, inTxn) }})
 	}
 	c.loader.onFollow = func(epoch, leader int32) { c.enqueue(event{do: func() { c.follow(leader) }}) }
 	c.loader.onFail = c.fail

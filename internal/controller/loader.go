@@ -18,7 +18,7 @@ type loader struct {
 	log       *slog.Logger
 	clusterID string
 	onImage   func(*metadata.Image) // after the publishers were told
-	onLead    func(epoch int32, nextOffset int64, image *metadata.Image)
+	onLead    func(epoch int32, nextOffset int64, image *metadata.Image, inTxn bool)
 	onFollow  func(epoch, leader int32)
 	onFail    func(error)
 	saver     saver
@@ -72,7 +72,14 @@ func (l *loader) Commit(batches []journal.Batch) error {
 
 // Lead implements journal.Handler.
 func (l *loader) Lead(epoch int32, nextOffset int64) {
-	l.enqueue(func() error { l.onLead(epoch, nextOffset, l.image.Load()); return nil })
+	l.enqueue(func() error {
+		image := l.image.Load()
+		if l.inTxn { // whose records count for nothing until it ends
+			image = metadata.NewDelta(image).Image(l.last.LastOffset, l.last.Epoch)
+		}
+		l.onLead(epoch, nextOffset, image, l.inTxn)
+		return nil
+	})
 }
 
 // Follow implements journal.Handler.

@@ -22,7 +22,10 @@ func (c *Controller) run() {
 		case <-c.wake:
 			next, ok = c.turn()
 		case <-timer.C:
-			next = c.tick()
+			// Heartbeats that wait here have been heard of before anybody's session ends.
+			if _, ok = c.turn(); ok {
+				next = c.tick()
+			}
 		}
 		if next > 0 {
 			timer.Reset(next)
@@ -150,8 +153,8 @@ func (c *Controller) settle(offset int64) {
 	c.waiting = c.waiting[n:]
 }
 
-// lead begins to decide. The image holds everything before nextOffset.
-func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image) {
+// lead begins to decide. The image holds everything before nextOffset, but for what a transaction has begun.
+func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image, inTxn bool) {
 	c.drop()
 	if image.Offset()+1 != nextOffset {
 		c.fail(fmt.Errorf("the image ends at offset %d, the log begins to be written at %d", image.Offset(), nextOffset))
@@ -169,6 +172,9 @@ func (c *Controller) lead(epoch int32, nextOffset int64, image *metadata.Image) 
 	if err != nil {
 		c.fail(err)
 		return
+	}
+	if inTxn { // of a leader that is gone (KIP-868)
+		records = append([]metadata.Record{&metadata.AbortTransactionRecord{Reason: new("Controller failover")}}, records...)
 	}
 	c.decide(event{}, decision{records: records})
 	if c.machine != nil {
