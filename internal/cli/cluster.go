@@ -24,6 +24,7 @@ func buildCluster(f *Flags) Action {
 		"kafka-cluster.sh list-endpoints --bootstrap-controller localhost:9093 --output json",
 		"kafka-cluster.sh unregister --bootstrap-server localhost:9092 --id 3",
 	}
+	f.Words = []string{"cluster-id", "list-endpoints", "unregister"}
 	connection := f.Connection("c", "config").WithControllers()
 	f.Alias(connection.Bootstrap, "b")
 	f.Alias(connection.Controllers, "C")

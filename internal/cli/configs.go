@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // configsFlags are the options of kafka-configs.
@@ -62,8 +63,9 @@ func buildConfigs(flags *Flags) Action {
 		"kafka-configs.sh --bootstrap-server localhost:9092 --alter --topic orders --delete-config retention.ms",
 		"kafka-configs.sh --bootstrap-server localhost:9092 --describe --broker 1 --output json",
 		"kafka-configs.sh --bootstrap-server localhost:9092 --alter --broker-defaults --add-config log.retention.ms=86400000",
+		"kafka-configs.sh --bootstrap-controller localhost:9093 --alter --broker 2 --delete-config leader.replication.throttled.rate,follower.replication.throttled.rate",
 	}
-	f := &configsFlags{Flags: flags, connection: flags.Connection()}
+	f := &configsFlags{Flags: flags, connection: flags.Connection().WithControllers()}
 	f.describe = f.Switch("describe", "Show settings.")
 	f.alter = f.Switch("alter", "Change settings.")
 	f.all = f.Switch("all", "With --describe: defaults too.")
@@ -84,7 +86,6 @@ func buildConfigs(flags *Flags) Action {
 		name := strings.TrimSuffix(kind, "s") + "-defaults"
 		f.short = append(f.short, entityFlag{f.Switch(name, "The default for all "+kind+"."), kind, false})
 	}
-	f.String("bootstrap-controller", "host:port,...", "Not supported: use --bootstrap-server.")
 	f.Output()
 	return f.run
 }
@@ -188,14 +189,17 @@ func (f *configsFlags) run(ctx context.Context, io IO) error {
 	if err != nil {
 		return err
 	}
-	if f.byName["bootstrap-controller"].Seen() {
-		return errors.New("--bootstrap-controller is not supported by this tool: name the brokers with --bootstrap-server")
-	}
-	if !f.connection.Bootstrap.Seen() {
+	switch both := f.connection.Bootstrap.Seen() && f.connection.direct(); {
+	case both:
+		return errors.New("Only one of --bootstrap-server or --bootstrap-controller can be specified")
+	case !f.connection.Bootstrap.Seen() && !f.connection.direct():
 		return errors.New("Either --bootstrap-server or --bootstrap-controller must be specified.") //nolint:staticcheck // Kafka's words
 	}
 	if err := f.check(entities); err != nil {
 		return err
+	}
+	if e := entities[0]; f.connection.direct() && (e.name == "" && !e.hasName || e.kind != topicEntities && e.kind != brokerEntities) {
+		return errors.New("With --bootstrap-controller, name one topic or broker, or the default of the brokers; all else is known to the brokers: use --bootstrap-server")
 	}
 	var change configChange
 	if f.alter.Seen() {
@@ -203,12 +207,12 @@ func (f *configsFlags) run(ctx context.Context, io IO) error {
 			return err
 		}
 	}
-	ctx, client, done, err := f.connection.Dial(ctx, io)
+	ctx, cluster, done, err := f.connection.DialCluster(ctx, io)
 	if err != nil {
 		return err
 	}
 	defer done()
-	c := &configsClient{kadm.NewClient(client), client, io}
+	c := &configsClient{kadm.NewClient(cluster.client), cluster.client, cluster, io}
 	if f.alter.Seen() {
 		err = c.alter(ctx, entities, change)
 	} else {
@@ -235,6 +239,24 @@ func messageOf(err error) *string {
 // configsClient does what the tool needs of a cluster.
 type configsClient struct {
 	*kadm.Client
-	kafka *kgo.Client
-	io    IO
+	kafka   *kgo.Client
+	cluster *clusterClient
+	io      IO
+}
+
+// ask sends a request about configs to whom it concerns: a broker's own go to that broker, unless the controllers are
+// asked directly.
+func (c *configsClient) ask(ctx context.Context, req kmsg.Request) ([]kmsg.Response, error) {
+	if c.cluster.direct {
+		resp, err := c.cluster.Request(ctx, req)
+		return []kmsg.Response{resp}, err
+	}
+	var answers []kmsg.Response
+	for _, shard := range c.kafka.RequestSharded(ctx, req) {
+		if shard.Err != nil {
+			return nil, shard.Err
+		}
+		answers = append(answers, shard.Resp)
+	}
+	return answers, nil
 }

@@ -110,11 +110,12 @@ func (c *configsClient) alterResource(ctx context.Context, e configEntity, chang
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.Resources = append(req.Resources, resource)
-	for _, shard := range c.kafka.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			return shard.Err
-		}
-		for _, r := range shard.Resp.(*kmsg.IncrementalAlterConfigsResponse).Resources {
+	answers, err := c.ask(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, resp := range answers {
+		for _, r := range resp.(*kmsg.IncrementalAlterConfigsResponse).Resources {
 			if err := answer(r.ErrorCode, r.ErrorMessage); err != nil {
 				return err
 			}

@@ -120,6 +120,9 @@ func (c *configsClient) entityNames(ctx context.Context, kind string) ([]string,
 }
 
 func (c *configsClient) exists(ctx context.Context, e configEntity) (bool, error) {
+	if c.cluster.direct {
+		return true, nil // a controller says so itself when it is asked for the settings
+	}
 	if e.kind == topicEntities {
 		topics, err := c.ListTopicsWithInternal(ctx, e.name)
 		if err != nil {
@@ -137,11 +140,12 @@ func (c *configsClient) describeEntity(ctx context.Context, kind, name string, a
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Resources, req.IncludeSynonyms = append(req.Resources, resource), true
 	d := describedEntity{Type: kind, Name: name, Configs: []describedConfig{}}
-	for _, shard := range c.kafka.RequestSharded(ctx, req) {
-		if shard.Err != nil {
-			return d, shard.Err
-		}
-		for _, r := range shard.Resp.(*kmsg.DescribeConfigsResponse).Resources {
+	answers, err := c.ask(ctx, req)
+	if err != nil {
+		return d, err
+	}
+	for _, resp := range answers {
+		for _, r := range resp.(*kmsg.DescribeConfigsResponse).Resources {
 			if err := answer(r.ErrorCode, r.ErrorMessage); err != nil {
 				return d, err
 			}

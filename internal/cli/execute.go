@@ -77,6 +77,11 @@ func completer(c Command) cobra.CompletionFunc {
 			}
 		}
 		var found []string
+		for _, w := range flags.Words {
+			if strings.HasPrefix(w, word) {
+				found = append(found, w)
+			}
+		}
 		for _, g := range flags.list {
 			for _, name := range g.Names {
 				if strings.HasPrefix("--"+name, word) {

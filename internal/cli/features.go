@@ -33,6 +33,7 @@ func buildFeatures(flags *Flags) Action {
 		"kafka-features.sh version-mapping --release-version 4.1",
 		"kafka-features.sh feature-dependencies --feature eligible.leader.replicas.version=1",
 	}
+	flags.Words = featureCommands
 	f := &featuresFlags{Flags: flags, connection: flags.Connection().WithControllers()}
 	f.metadata = f.String("metadata", "version", "DEPRECATED. With upgrade, downgrade: the metadata.version, for example 4.0-IV3.")
 	f.release = f.String("release-version", "version", "With upgrade, downgrade: set every feature to its level in this release. With version-mapping: the release to look up (default: "+latestProduction+").")

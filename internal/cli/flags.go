@@ -14,6 +14,7 @@ type Flags struct {
 	command  Command
 	About    string   // what the tool does, for --help
 	Examples []string // complete command lines, for --help
+	Words    []string // what may stand without dashes: the tool's subcommands, for completion
 	Rest     []string // what is no option
 
 	list   []*Flag

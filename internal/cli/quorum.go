@@ -33,6 +33,7 @@ func buildQuorum(flags *Flags) Action {
 		"kafka-metadata-quorum.sh --bootstrap-server localhost:9092 --command-config config/controller4.properties add-controller",
 		"kafka-metadata-quorum.sh --bootstrap-server localhost:9092 remove-controller --controller-id 4 --controller-directory-id uAMS2SRlQjCkWXKLpYgsXA",
 	}
+	flags.Words = []string{"describe", "add-controller", "remove-controller"}
 	f := &quorumFlags{Flags: flags, connection: flags.Connection().WithControllers()}
 	f.connection.Config.Help += "\nWith add-controller, the properties file of the controller that is added."
 	f.status = f.Switch("status", "With describe: a summary: who leads, how far the others are, who votes.")
