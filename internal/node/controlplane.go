@@ -18,6 +18,7 @@ import (
 	"gregor/internal/metadata"
 	"gregor/internal/peer"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -94,12 +95,12 @@ func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, err
 	}
 	if !n.alone {
 		o.Bootstrap = n.quorum.Bootstrap
-		for _, voter := range n.quorum.Voters {
-			o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(v), Host: voter.Host, Port: uint16(voter.Port)}}})
-		}
+	}
+	for _, voter := range n.quorum.Voters {
+		o.Voters = append(o.Voters, journal.Voter{ID: voter.ID, Endpoints: []journal.Endpoint{{Name: n.controllerListener(v), Host: voter.Host, Port: uint16(voter.Port)}}})
 	}
 	if n.roles.Controller {
-		return raft.Open(o.Options)
+		return raft.OpenMember(o)
 	}
 	return raft.OpenObserver(o)
 }
@@ -188,4 +189,39 @@ func (n *Node) resign(ctx context.Context) {
 			n.log.Info("the quorum's leadership was not handed over", "error", err.Error())
 		}
 	}
+}
+
+// registerController tells the active controller, whoever that becomes, where this one listens and which features it
+// knows (KIP-919). Nothing waits for it.
+func (n *Node) registerController(ctx context.Context) {
+	if !n.roles.Controller || len(n.ctlAddrs) == 0 {
+		return
+	}
+	n.background.Go(func() {
+		for {
+			req := kmsg.NewPtrControllerRegistrationRequest()
+			req.ControllerID, req.IncarnationID = n.id.nodeID, n.who.Load().Process
+			for _, a := range n.ctlAddrs {
+				l := kmsg.NewControllerRegistrationRequestListener()
+				l.Name, l.Host, l.Port, l.SecurityProtocol = a.Name, a.Host, uint16(a.Port), int16(securityProtocols[a.Protocol])
+				req.Listeners = append(req.Listeners, l)
+			}
+			for name, r := range controller.SupportedFeatures() {
+				f := kmsg.NewControllerRegistrationRequestFeature()
+				f.Name, f.MinSupportedVersion, f.MaxSupportedVersion = name, r.Min, r.Max
+				req.Features = append(req.Features, f)
+			}
+			resp, err := ask[*kmsg.ControllerRegistrationResponse](ctx, n.fwd, req)
+			if err == nil {
+				err = kerr.ErrorForCode(resp.ErrorCode)
+			}
+			if err == nil || ctx.Err() != nil {
+				return
+			}
+			n.log.Debug("this controller is not registered yet", "error", err.Error())
+			if !pause(ctx, registerRetry) {
+				return
+			}
+		}
+	})
 }
