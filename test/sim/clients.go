@@ -126,12 +126,20 @@ func (p *process) produce(topic string, index int32, batch []byte, acks int16, r
 		key: partitionKey{part.TopicID(), index}, leader: p.n.id, base: info.FirstOffset, last: info.LastOffset,
 		epoch: info.LeaderEpoch, crc: sent.CRC(), producer: sent.ProducerID(), sequence: sent.BaseSequence(),
 	}
-	part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
-		if err == nil {
-			p.n.c.check.acked(a)
-		}
-		reply(err)
-	})
+	await := func() {
+		part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
+			if err == nil {
+				p.n.c.check.acked(a)
+			}
+			reply(err)
+		})
+	}
+	// The goroutine of a request may stand still between the append and the wait.
+	if p.n.c.w.chance(p.n.c.o.SlowSteps) {
+		p.after(p.n.c.w.between(0, 2*time.Second), "await commit", await)
+	} else {
+		await()
+	}
 }
 
 // leaderOf asks any node that is up who leads, and in which epoch; the answer may be old.

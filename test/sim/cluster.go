@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -23,12 +22,24 @@ type Options struct {
 	Duplicate float64       // of messages between voters
 	SlowSteps float64       // of the steps of a process: those that take up to 20 ms
 	Skew      bool          // clocks differ, and run at different speeds
-	Power     bool          // machines lose power, not only processes end; topics are flushed before acknowledging
+	Late      float64       // of messages: those that come when nobody waits for them any more
+	Power     power
+	MinISR    int           // min.insync.replicas
+	Replicas  int           // of a partition
 	Faults    time.Duration // how long there are faults
 	Every     time.Duration // between two of them, on average
 	Kinds     []fault
 	Trace     io.Writer
 }
+
+// power says what is lost when a process ends.
+type power int
+
+const (
+	powerStays   power = iota // nothing: what was written stays
+	powerFlushed              // machines lose power; topics are flushed before acknowledging
+	powerLost                 // machines lose power or their disks, one at a time, until all replicas are in sync again
+)
 
 // cluster is all that is simulated.
 type cluster struct {
@@ -39,13 +50,13 @@ type cluster struct {
 	check   *checker
 	clients []*producer
 	readers []*consumer
-	topics  []string
+	lost    bool // records that others still have to bring back
 }
 
 func newCluster(seed uint64, o Options) *cluster {
 	w := newWorld(seed, o.Trace)
 	c := &cluster{w: w, o: o}
-	c.net = &network{w: w, nodes: map[int32]*node{}, cut: map[[2]int32]bool{}, loss: o.Loss, delay: 2 * time.Millisecond, slow: o.Slow, slowBy: o.SlowBy}
+	c.net = &network{w: w, nodes: map[int32]*node{}, cut: map[[2]int32]bool{}, loss: o.Loss, delay: 2 * time.Millisecond, slow: o.Slow, slowBy: o.SlowBy, late: o.Late}
 	c.check = newChecker(c)
 	for i := range o.Nodes {
 		n := &node{c: c, id: int32(i + 1), rate: 1}
@@ -53,8 +64,7 @@ func newCluster(seed uint64, o Options) *cluster {
 			n.ahead = w.between(-time.Minute, time.Minute)
 			n.rate = 0.98 + 0.04*w.rnd.Float64()
 		}
-		n.disk = newDisk(n.now)
-		copy(n.directory[:], fmt.Sprintf("metadata dir %d..", n.id))
+		n.newDisk()
 		c.nodes = append(c.nodes, n)
 		c.net.nodes[n.id] = n
 	}
@@ -67,7 +77,7 @@ func (c *cluster) properties(id int32) map[string]string {
 		"node.id":                                         strconv.Itoa(int(id)),
 		"broker.session.timeout.ms":                       strconv.FormatInt(sessionTimeout.Milliseconds(), 10),
 		"broker.heartbeat.interval.ms":                    strconv.FormatInt(heartbeatEvery.Milliseconds(), 10),
-		"min.insync.replicas":                             "2",
+		"min.insync.replicas":                             strconv.Itoa(c.o.MinISR),
 		"replica.lag.time.max.ms":                         "2000",
 		"metadata.log.max.record.bytes.between.snapshots": "2000",
 		"unclean.leader.election.enable":                  "false",
@@ -87,7 +97,7 @@ func (c *cluster) topicConfig(broker *config.Values, overrides map[string]string
 	l.FileDeleteDelayMs = 1000
 	l.FlushMessages = math.MaxInt64
 	l.TimestampAfterMaxMs = math.MaxInt64
-	if c.o.Power {
+	if c.o.Power == powerFlushed {
 		l.FlushMessages = 1
 	}
 	return replica.TopicConfig{Log: l, MinInSyncReplicas: v.Int("min.insync.replicas")}, nil

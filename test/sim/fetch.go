@@ -80,23 +80,23 @@ func (s *fetchServer) begin(req *kmsg.FetchRequest) (session *fetchSession, crea
 	return session, create, nil
 }
 
-func (s *fetchServer) serve(req kmsg.Request, reply func(kmsg.Response)) {
-	switch req := req.(type) {
-	case *kmsg.FetchRequest:
-		s.fetch(req, reply)
-	default:
-		reply(s.p.repl.Serve(req))
+// serve answers a request now, or when the long poll that it returns is over.
+func (s *fetchServer) serve(req kmsg.Request, reply func(kmsg.Response)) *longPoll {
+	if fetch, ok := req.(*kmsg.FetchRequest); ok {
+		return s.fetch(fetch, reply)
 	}
+	reply(s.p.repl.Serve(req))
+	return nil
 }
 
-func (s *fetchServer) fetch(req *kmsg.FetchRequest, reply func(kmsg.Response)) {
+func (s *fetchServer) fetch(req *kmsg.FetchRequest, reply func(kmsg.Response)) *longPoll {
 	resp := kmsg.NewPtrFetchResponse()
 	resp.SetVersion(req.Version)
 	session, create, kafkaErr := s.begin(req)
 	if kafkaErr != nil {
 		resp.ErrorCode = kafkaErr.Code
 		reply(resp)
-		return
+		return nil
 	}
 	out, ready := s.read(req, session, false)
 	answer := func(out []kmsg.FetchResponseTopicPartition) {
@@ -116,7 +116,7 @@ func (s *fetchServer) fetch(req *kmsg.FetchRequest, reply func(kmsg.Response)) {
 	}
 	if ready || req.MaxWaitMillis <= 0 {
 		answer(out)
-		return
+		return nil
 	}
 	s.numbered++
 	poll := &longPoll{s: s, number: s.numbered}
@@ -125,6 +125,7 @@ func (s *fetchServer) fetch(req *kmsg.FetchRequest, reply func(kmsg.Response)) {
 		answer(out)
 	}
 	poll.start(session, time.Duration(req.MaxWaitMillis)*time.Millisecond)
+	return poll
 }
 
 // tell adds a partition to a response if it is news.

@@ -14,6 +14,7 @@ type network struct {
 	delay  time.Duration     // most messages take up to this long
 	slow   float64           // how many take up to slowBy
 	slowBy time.Duration
+	late   float64 // how many come when nobody waits for them any more
 }
 
 var (
@@ -28,6 +29,9 @@ func (n *network) passes(from, to int32) bool {
 
 // takes is how long a message takes.
 func (n *network) takes() time.Duration {
+	if n.w.chance(n.late) {
+		return n.w.between(requestTimeout/2, 3*requestTimeout)
+	}
 	if n.w.chance(n.slow) {
 		return n.w.between(n.delay, n.slowBy)
 	}

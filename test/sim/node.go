@@ -34,7 +34,8 @@ type node struct {
 	rate   float64       // how fast its clock runs
 
 	directory [16]byte // id of its metadata directory
-	wiped     bool     // its disk was replaced by an empty one
+	disks     int      // it had so far
+	lossy     bool     // it may have lost records that it acknowledged to leaders, and they may not know yet
 	starts    int
 }
 
@@ -54,6 +55,13 @@ type process struct {
 	stepping bool
 	asked    bool // for a part of a snapshot
 	failure  error
+}
+
+// newDisk gives the node an empty disk.
+func (n *node) newDisk() {
+	n.disk = newDisk(n.now)
+	n.disks++
+	copy(n.directory[:], fmt.Sprintf("node %d disk %d.......", n.id, n.disks))
 }
 
 func (n *node) now() time.Time {
@@ -86,8 +94,7 @@ func (p *process) exec(what string, do func()) {
 	p.poke()
 }
 
-// guard runs something that the disk's fuse may end, and reports whether it did not. What a process that dies was about
-// to send stays with it.
+// guard runs something that the disk's fuse may end, and reports whether it did not.
 func (n *node) guard(do func()) (lives bool) {
 	began := n.c.w.seq
 	defer func() {
@@ -100,10 +107,15 @@ func (n *node) guard(do func()) (lives bool) {
 			panic(r)
 		}
 		lives = false
-		n.c.w.forget(began)
-		n.c.check.acks = nil
 		n.c.w.note(n.id, "dies while writing")
-		n.down(!d.d.kill)
+		if n.c.w.chance(0.5) {
+			n.c.w.forget(began)
+			n.c.check.acks = nil
+		} else if p := n.proc; p.reg != nil { // what it was about to send went out before
+			n.c.check.after(p)
+			p.carry()
+		}
+		n.down(!d.d.kill && n.c.mayLosePower())
 	}()
 	do()
 	return true
@@ -255,6 +267,12 @@ func (p *process) open() (err error) {
 				done(answer, err)
 			})
 		},
+		AssignDirs: func(_ context.Context, req *kmsg.AssignReplicasToDirsRequest, done func(*kmsg.AssignReplicasToDirsResponse, error)) {
+			p.ask(req, func(resp kmsg.Response, err error) {
+				answer, _ := resp.(*kmsg.AssignReplicasToDirsResponse)
+				done(answer, err)
+			})
+		},
 	})
 	p.reg = newRegistration(p)
 	p.every(100*time.Millisecond, "background", p.dirs.Step)
@@ -287,6 +305,12 @@ func (n *node) down(power bool) {
 	}
 	n.c.w.note(n.id, "down "+strconv.FormatBool(power))
 	n.c.check.gone(n.proc)
+	if power && n.c.o.Power == powerLost {
+		n.lossy, n.c.lost = true, true
+		for _, n := range n.c.nodes {
+			n.disk.fuse = 0
+		}
+	}
 	n.disk = n.disk.after(power, n.c.w.rnd)
 	n.proc, n.paused, n.parked = nil, false, nil
 }

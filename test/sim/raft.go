@@ -18,7 +18,7 @@ func (p *process) openJournal(logger *slog.Logger) (*raft.Engine, error) {
 	e, err := raft.Open(raft.Options{
 		Dir: metaDir, NodeID: n.id, FS: n.disk, Logger: logger, Now: n.now, Stepped: true,
 		SegmentBytes: 8 << 10, RetentionBytes: 1, ClusterID: clusterID, DirectoryID: n.directory,
-		Voters: c.voters(), ElectionTimeout: electionTimeout, Joining: n.wiped,
+		Voters: c.voters(), ElectionTimeout: electionTimeout, Joining: n.starts > 1,
 	})
 	if err != nil {
 		return nil, err

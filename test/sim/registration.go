@@ -68,6 +68,12 @@ func (r *registration) register() {
 	})
 }
 
+// known reports whether this process is the one that the metadata has.
+func (r *registration) known(image *metadata.Image) bool {
+	b := image.Broker(r.p.n.id)
+	return b != nil && b.Epoch == r.epoch
+}
+
 func (r *registration) beat() {
 	p := r.p
 	if !r.following && p.ctrl.Image().Offset() >= r.epoch {

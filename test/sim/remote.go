@@ -68,6 +68,24 @@ type remote struct {
 	to    *process      // nil: nobody listened
 	there time.Duration // when the last request arrives
 	back  time.Duration // when the last response arrives
+	slots []*slot       // requests that were not answered, in their order
+	poll  *longPoll     // that the last fetch waits in
+}
+
+// slot is the place of an answer among the others.
+type slot struct {
+	resp kmsg.Response
+	send func(kmsg.Response)
+}
+
+// answer fills a slot, and sends what is ready in the order of the requests.
+func (c *remote) answer(s *slot, resp kmsg.Response) {
+	s.resp = resp
+	for len(c.slots) > 0 && c.slots[0].resp != nil {
+		first := c.slots[0]
+		c.slots = c.slots[1:]
+		first.send(first.resp)
+	}
 }
 
 // failLater breaks the connection after a while, in the time of the process that made it.
@@ -105,33 +123,42 @@ func (c *remote) send(req kmsg.Request) {
 			return
 		}
 		c.to.exec("serve fetch", func() {
-			c.to.server.serve(fresh, func(resp kmsg.Response) {
-				b := resp.AppendTo(nil)
-				if !net.passes(c.node.id, c.from.n.id) {
-					c.failLater(w.between(0, socketTimeout), errTimeout)
-					return
-				}
-				c.back = max(c.back, w.now+net.takes())
-				w.after(c.back-w.now, func() {
-					c.from.exec("fetch response", func() {
-						if c.r.remotes[c.node.id] != c {
-							return
-						}
-						answered = true
-						resp := fresh.ResponseKind()
-						if err := resp.ReadFrom(b); err != nil {
-							panic(err)
-						}
-						if err := c.from.repl.TakeFetched(c.node.id, resp); err != nil {
-							c.r.broken(c, err)
-						}
-						// The memory is used again: nobody may still look at it.
-						for i := range b {
-							b[i] = 0xdd
-						}
-					})
-				})
-			})
+			at := &slot{send: func(resp kmsg.Response) { c.sendBack(resp, fresh, &answered) }}
+			c.slots = append(c.slots, at)
+			if c.poll != nil {
+				c.poll.finish() // a newer request ends it
+			}
+			c.poll = c.to.server.serve(fresh, func(resp kmsg.Response) { c.answer(at, resp) })
+		})
+	})
+}
+
+// sendBack carries a response to who asked.
+func (c *remote) sendBack(resp kmsg.Response, req kmsg.Request, answered *bool) {
+	w, net := c.from.n.c.w, c.from.n.c.net
+	b := resp.AppendTo(nil)
+	if !net.passes(c.node.id, c.from.n.id) {
+		c.failLater(w.between(0, socketTimeout), errTimeout)
+		return
+	}
+	c.back = max(c.back, w.now+net.takes())
+	w.after(c.back-w.now, func() {
+		c.from.exec("fetch response", func() {
+			if c.r.remotes[c.node.id] != c {
+				return
+			}
+			*answered = true
+			resp := req.ResponseKind()
+			if err := resp.ReadFrom(b); err != nil {
+				panic(err)
+			}
+			if err := c.from.repl.TakeFetched(c.node.id, resp); err != nil {
+				c.r.broken(c, err)
+			}
+			// The memory is used again: nobody may still look at it.
+			for i := range b {
+				b[i] = 0xdd
+			}
 		})
 	})
 }

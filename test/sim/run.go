@@ -16,12 +16,22 @@ func RandomOptions(seed uint64) Options {
 		Nodes:  3,
 		SlowBy: time.Duration(rnd.IntN(300)) * time.Millisecond,
 		Skew:   rnd.IntN(2) == 0,
-		Power:  rnd.IntN(3) == 0,
+		Power:  power(rnd.IntN(3)),
 		Faults: 20 * time.Second,
 		Every:  200*time.Millisecond + time.Duration(rnd.IntN(3000))*time.Millisecond,
 	}
 	if rnd.IntN(8) == 0 {
 		o.Nodes = 5
+	}
+	o.Replicas, o.MinISR = 3, 2
+	if rnd.IntN(4) == 0 {
+		o.Replicas = 2
+	}
+	if rnd.IntN(4) == 0 && o.Power != powerLost {
+		o.MinISR = 1
+	}
+	if rnd.IntN(3) == 0 {
+		o.Late = rnd.Float64() * 0.02
 	}
 	for _, p := range []*float64{&o.Loss, &o.Slow, &o.Duplicate, &o.SlowSteps} {
 		switch rnd.IntN(3) {
@@ -32,7 +42,10 @@ func RandomOptions(seed uint64) Options {
 		}
 	}
 	for f := range numFaults {
-		if rnd.IntN(2) == 0 && (f != faultPower || o.Power) {
+		if (f == faultPower && o.Power == powerStays) || (f == faultWipe && o.Power != powerLost) {
+			continue
+		}
+		if rnd.IntN(2) == 0 {
 			o.Kinds = append(o.Kinds, f)
 		}
 	}

@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var mutants = flag.Int("sim.mutants", 0, "in how many worlds each mutation of the program has to be found; 0: leave them out")
+
+// mutation is a mistake that somebody could make. The checkers have to find it.
+type mutation struct {
+	name     string
+	file     string // below internal
+	old, new string // old is there exactly once
+}
+
+var mutations = []mutation{
+	{"acknowledge before the ISR has it", "replica/leader.go",
+		"if ld.inMaximal(id) ||", "if false &&"},
+	{"count only the ISR, not who is about to be in it", "replica/leader.go",
+		"|| ld.proposed != nil && slices.Contains(ld.proposed.isr, id)", ""},
+	{"an offset's commit acknowledges whatever epoch it was written in", "replica/append.go",
+		"ld.epoch != epoch", "false"},
+	{"never tell a follower that its log diverges", "replica/read.go",
+		"if found < epoch || end < offset {", "if false {"},
+	{"take a follower into the ISR that lacks the end of the last epoch", "replica/isr.go",
+		"r.endOffset < hw || r.endOffset < ld.start ||", "r.endOffset < hw ||"},
+	{"let a broker's former process speak for it", "replica/remotereplica.go",
+		"if known > f.BrokerEpoch {", "if false {"},
+	{"a broker that comes back stays in the ISR", "controller/registration.go",
+		"records = m.withoutUnclean(e, req.BrokerID)", ""},
+	{"elect any replica", "controller/partitionchange.go",
+		"return (slices.Contains(c.isr, id) || len(c.isr) == 0 && slices.Contains(c.elr, id)) && c.canLead(id)", "return c.canLead(id)"},
+	{"take a change of an ISR that builds on an old one", "controller/alterpartition.go",
+		"case want.PartitionEpoch < p.PartitionEpoch:", "case false:"},
+	{"forget the vote in a restart", "journal/raft/raft.go",
+		"vote := e.quorum.VotedID", "vote := int32(-1)"},
+	{"promise before it is durable", "journal/raft/send.go",
+		"if promises(m.GetType()) != promising {", "if promising {"},
+	{"do not sync the metadata log", "journal/raft/metalog.go",
+		"if err := seg.log.Sync(); err != nil {", "if err := error(nil); err != nil {"},
+	{"write the same batch twice", "log/append.go",
+		"if err != nil || !b.HasProducerID() {", "if err != nil || true {"},
+	{"do not sync a partition's log", "log/segment.go",
+		"if err := f.Sync(); err != nil || !sealed {", "if err := error(nil); err != nil || !sealed {"},
+}
+
+// TestMutants builds the simulation with one mistake at a time and looks whether it is found. It takes minutes.
+func TestMutants(t *testing.T) {
+	if *mutants == 0 {
+		t.Skip("needs -sim.mutants=N")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutations {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			out := mutated(t, root, m)
+			found := regexp.MustCompile(`seed (\d+): .*`).FindString(out)
+			if found == "" {
+				t.Fatalf("not found in %d worlds:\n%s", *mutants, out)
+			}
+			t.Log(found)
+		})
+	}
+}
+
+// mutated runs the simulation with a mistake, and returns what it says.
+func mutated(t *testing.T, root string, m mutation) string {
+	path := filepath.Join(root, "internal", m.file)
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		t.Fatalf("%s has this %d times, so the mutation does not fit any more: %s", m.file, n, m.old)
+	}
+	dir := t.TempDir()
+	mutant := filepath.Join(dir, "mutant.go")
+	if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutant}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "test", "-vet=off", "-overlay", file, "-run", "TestSeeds", "-failfast", "./test/sim", fmt.Sprintf("-sim.seeds=%d", *mutants))
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "TestSeeds") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
