@@ -229,11 +229,15 @@ func (m *fetcher) deadline() time.Time {
 // broken forgets what was on the way: the connection has ended.
 func (m *fetcher) broken() {
 	m.sent = m.sent[:0]
+	m.asking = m.asking[:0]
 	for _, d := range m.parts {
-		if d.state == fetchAskStart {
+		if d.state == fetchAskEnd || d.state == fetchAskStart {
 			d.state = fetchAskEnd
 			m.asking = append(m.asking, d)
 		}
+	}
+	if m.m.o.Inline {
+		sortFollowed(m.asking)
 	}
 	m.restart()
 }
