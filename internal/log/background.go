@@ -77,7 +77,8 @@ func (b *background) begin() {
 		b.checkpoint(b.d.checkpointHighWatermarks)
 	})
 	b.every(o.CheckpointInterval, func() {
-		for l := range b.d.All() {
+		for _, p := range b.d.list(nil) {
+			l := p.l
 			if err := l.SaveIndexes(); err != nil && !errors.Is(err, ErrDirOffline) {
 				b.d.slog.Warn("indexes not written", "dir", l.Dir(), "error", err)
 			}
@@ -87,7 +88,8 @@ func (b *background) begin() {
 	b.every(o.StartCheckpointInterval, func() { b.checkpoint(b.d.checkpointStarts) })
 	b.every(o.RetentionCheckInterval, b.retention)
 	b.every(o.ProducerCheckInterval, func() {
-		for l := range b.d.All() {
+		for _, p := range b.d.list(nil) {
+			l := p.l
 			l.ExpireProducers()
 		}
 	})
@@ -145,7 +147,8 @@ func (b *background) checkpoint(write func(*logDir) error) {
 }
 
 func (b *background) retention() {
-	for l := range b.d.All() {
+	for _, p := range b.d.list(nil) {
+		l := p.l
 		if b.ctx.Err() != nil {
 			return
 		}
@@ -167,7 +170,8 @@ func (b *background) sweeper() {
 		}
 		files := &b.d.files
 		for round := 0; round < 2 && files.n.Load() > files.limit*3/4; round++ {
-			for l := range b.d.All() {
+			for _, p := range b.d.list(nil) {
+				l := p.l
 				if b.ctx.Err() != nil {
 					return
 				}

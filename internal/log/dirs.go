@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,10 +68,11 @@ type Dirs struct {
 
 	moving sync.RWMutex // Create holds it for reading, Delete and MarkStray for writing
 
-	mu     sync.Mutex // guards the maps; no log is called with it held
-	logs   map[partitionKey]placed
-	broken map[partitionKey]brokenLog
-	making map[partitionKey]*logDir // logs that Create is about to make
+	mu      sync.Mutex // guards the maps; no log is called with it held
+	logs    map[partitionKey]placed
+	futures map[partitionKey]placed // copies on their way to another directory
+	broken  map[partitionKey]brokenLog
+	making  map[partitionKey]*logDir // logs that Create is about to make
 
 	background background
 }
@@ -168,7 +170,7 @@ func (d *Dirs) Broken(topic string, partition int32) error {
 // All lists the logs in no order.
 func (d *Dirs) All() iter.Seq[*Log] {
 	return func(yield func(*Log) bool) {
-		for _, p := range d.list(nil) {
+		for _, p := range d.current() {
 			if !yield(p.l) {
 				return
 			}
@@ -176,28 +178,48 @@ func (d *Dirs) All() iter.Seq[*Log] {
 	}
 }
 
-// list copies the logs of one directory, or of all.
+// current copies the logs of all directories, without future ones.
+func (d *Dirs) current() []placed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := slices.Collect(maps.Values(d.logs))
+	if d.o.Stepped {
+		sortPlaced(list)
+	}
+	return list
+}
+
+// list copies the logs of one directory, or of all, and the future ones.
 func (d *Dirs) list(dir *logDir) []placed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	list := make([]placed, 0, len(d.logs))
-	for _, p := range d.logs {
-		if dir == nil || p.dir == dir {
-			list = append(list, p)
+	for _, logs := range []map[partitionKey]placed{d.logs, d.futures} {
+		for _, p := range logs {
+			if dir == nil || p.dir == dir {
+				list = append(list, p)
+			}
 		}
 	}
 	if d.o.Stepped {
-		slices.SortFunc(list, func(a, b placed) int { return strings.Compare(a.l.Dir(), b.l.Dir()) })
+		sortPlaced(list)
 	}
 	return list
+}
+
+func sortPlaced(list []placed) {
+	slices.SortFunc(list, func(a, b placed) int { return strings.Compare(a.l.Dir(), b.l.Dir()) })
 }
 
 // DirOf is the id of the directory that holds a log; zero if the log is not one of these.
 func (d *Dirs) DirOf(l *Log) [16]byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p, ok := d.logs[partitionKey{l.Topic(), l.Partition()}]; ok && p.l == l {
-		return p.dir.id
+	key := partitionKey{l.Topic(), l.Partition()}
+	for _, p := range []placed{d.logs[key], d.futures[key]} {
+		if p.l == l {
+			return p.dir.id
+		}
 	}
 	return [16]byte{}
 }
@@ -247,7 +269,10 @@ func (d *Dirs) reserve(key partitionKey, dir [16]byte) (*logDir, error) {
 
 // make makes a log, or takes over what lies in its place.
 func (d *Dirs) make(place *logDir, key partitionKey, id [16]byte, c *Config) (*Log, error) {
-	path := filepath.Join(place.path, PartitionDirName(key.topic, key.partition))
+	return d.makeIn(place, filepath.Join(place.path, PartitionDirName(key.topic, key.partition)), key, id, c)
+}
+
+func (d *Dirs) makeIn(place *logDir, path string, key partitionKey, id [16]byte, c *Config) (*Log, error) {
 	fresh := !exists(d.fs, path)
 	l, err := Open(d.options(place, path, key, id, c))
 	if err != nil {

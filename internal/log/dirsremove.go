@@ -47,6 +47,7 @@ func (d *Dirs) remove(logs []Name, suffix string) (found int, err error) {
 	var errs []error
 	byDir := map[*logDir][]leaving{}
 	for _, name := range logs {
+		errs = append(errs, d.deleteFuture(name.Topic, name.Partition))
 		if l, ok := d.takeOut(name, suffix); ok {
 			byDir[l.dir] = append(byDir[l.dir], l)
 			found++

@@ -30,11 +30,18 @@ func ReadMetaProperties(fsys vfs.FS, dir string) (*MetaProperties, error) {
 
 // Format makes a log directory of a node and cluster, with a new directory id, as OpenDirs does with an empty one.
 func Format(fsys vfs.FS, dir, clusterID string, nodeID int32) error {
+	return FormatAs(fsys, dir, clusterID, nodeID, [16]byte{})
+}
+
+// FormatAs is Format with a directory id; zero is a new one.
+func FormatAs(fsys vfs.FS, dir, clusterID string, nodeID int32, directoryID [16]byte) error {
 	if err := makeDir(fsys, dir); err != nil {
 		return err
 	}
-	m := MetaProperties{Version: 1, ClusterID: clusterID, NodeID: nodeID}
-	newID(&m.DirectoryID)
+	m := MetaProperties{Version: 1, ClusterID: clusterID, NodeID: nodeID, DirectoryID: directoryID}
+	if directoryID == [16]byte{} {
+		newID(&m.DirectoryID)
+	}
 	return vfs.ReplaceFile(fsys, MetaPropertiesPath(dir), m.encode(time.Now()), true)
 }
 

@@ -20,7 +20,7 @@ import (
 func OpenDirs(o DirsOptions) (*Dirs, error) {
 	o.setDefaults()
 	d := &Dirs{o: o, fs: o.FS, slog: o.Logger, logs: map[partitionKey]placed{}, broken: map[partitionKey]brokenLog{},
-		making: map[partitionKey]*logDir{}, lastEpoch: -1}
+		futures: map[partitionKey]placed{}, making: map[partitionKey]*logDir{}, lastEpoch: -1}
 	d.brokerEpoch.Store(-1)
 	d.files.limit = o.MaxOpenFiles
 	if err := d.takeDirs(); err != nil {
@@ -28,6 +28,7 @@ func OpenDirs(o DirsOptions) (*Dirs, error) {
 		return nil, err
 	}
 	d.background.start(d)
+	d.finishMoves()
 	parallel(len(d.dirs), d.dirThreads(), func(i int) {
 		if d.dirs[i].offline() == nil {
 			d.loadDir(d.dirs[i])
@@ -279,6 +280,7 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		return 0, err
 	}
 	var keys []partitionKey
+	futures := map[partitionKey]string{}
 	for _, e := range names {
 		name := e.Name()
 		path := filepath.Join(dir.path, name)
@@ -287,8 +289,12 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		case !e.IsDir() || name == metadataTopicDir:
 		case strings.HasSuffix(name, deleteDirSuffix):
 			d.background.later(0, func() { d.removeDir(path) })
-		case strings.HasSuffix(name, strayDirSuffix), strings.HasSuffix(name, futureDirSuffix):
+		case strings.HasSuffix(name, strayDirSuffix):
 			d.slog.Warn("directory is kept but not used", "dir", path)
+		case strings.HasSuffix(name, futureDirSuffix):
+			if topic, partition, _, ok := parseFutureName(name); ok {
+				futures[partitionKey{topic, partition}] = path
+			}
 		case ok:
 			keys = append(keys, partitionKey{topic, partition})
 		}
@@ -301,7 +307,33 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		l, err := Open(o)
 		d.loaded(dir, key, o.Dir, l, err)
 	})
+	for key, path := range futures {
+		o := d.options(dir, path, key, [16]byte{}, d.o.TopicConfig(key.topic))
+		o.RecoveryPoint, o.LogStartOffset, o.HighWatermark, o.CleanShutdown = points[key], starts[key], marks[key], dir.clean
+		o.SameBoot = dir.boot
+		l, err := Open(o)
+		d.loadedFuture(dir, key, path, l, err)
+	}
 	return len(keys), dir.offline()
+}
+
+// loadedFuture takes a future log in. One that cannot be used is removed: it is a copy.
+func (d *Dirs) loadedFuture(dir *logDir, key partitionKey, path string, l *Log, err error) {
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.futures[key].l == nil {
+			d.futures[key] = placed{l, dir}
+			dir.logs++
+			return
+		}
+		l.abandon()
+	} else if isDiskFailure(err) && !isNoSpace(err) {
+		d.fail(dir, err)
+		return
+	}
+	d.slog.Warn("an unfinished copy of a log is of no use and is removed", "dir", path, "error", fmt.Sprint(err))
+	d.background.later(0, func() { d.removeDir(path) })
 }
 
 // loaded takes a log in, or notes why it could not be opened.
