@@ -95,4 +95,6 @@ type Status struct {
 	EndOffset   int64 // next offset to be written
 	Committed   int64 // high watermark: first offset that is not committed
 	Snapshot    int64 // end offset of the newest snapshot, 0 when there is none
+
+	KRaftVersion int16 // 1: the voters live in the log (KIP-853)
 }

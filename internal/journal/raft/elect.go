@@ -87,7 +87,7 @@ func (e *Engine) tickHurry() {
 // campaign begins an election, unless there is a leader or this node is about to be one.
 func (e *Engine) campaign() {
 	s := e.node.BasicStatus()
-	if e.join != nil || s.Lead != 0 || s.RaftState == etcd.StateLeader || s.RaftState == etcd.StateCandidate {
+	if e.join != nil || e.voters.find(e.o.NodeID) == nil || s.Lead != 0 || s.RaftState == etcd.StateLeader || s.RaftState == etcd.StateCandidate {
 		return
 	}
 	if err := e.node.Campaign(); err != nil {
@@ -147,12 +147,17 @@ func (e *Engine) tick() error {
 	if e.alone() {
 		return nil
 	}
+	if e.voters.find(e.o.NodeID) == nil {
+		// A leader whose change adds this node would be heard. One whose change removes it has no more to say to it.
+		// It never begins an election, so its time is not counted; but whom its log does not tell of may want its vote.
+		if e.silent++; e.silent > electionTicks {
+			e.removed(-1)
+			return e.node.ForgetLeader()
+		}
+		return nil
+	}
 	e.node.Tick()
 	e.tickHurry()
-	if e.silent++; e.silent > electionTicks && e.voters.find(e.o.NodeID) == nil {
-		// A leader whose change adds this node would be heard. One whose change removes it has no more to say to it.
-		e.removed(-1)
-	}
 	e.offerAgain()
 	return nil
 }

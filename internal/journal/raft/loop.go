@@ -260,13 +260,16 @@ func (e *Engine) store(batches []record.Batch) error {
 	return nil
 }
 
-// followVoters lets Raft have the voters of the newest change in the log.
+// followVoters lets Raft have the voters of the newest change in the log. A node whose log does not tell of any leaves
+// Raft those it had: it is none of them, takes no part, and the library wants at least one.
 func (e *Engine) followVoters() {
-	next := e.log.voters()
-	for _, step := range e.voters.changesTo(next) {
-		e.node.ApplyConfChange(&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{step}})
+	e.voters = e.log.voters()
+	if len(e.voters.voters) > 0 {
+		for _, step := range e.config.changesTo(e.voters) {
+			e.node.ApplyConfChange(&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{step}})
+		}
+		e.config = e.voters
 	}
-	e.voters = next
 	e.connect()
 }
 
@@ -347,6 +350,7 @@ func (e *Engine) setStatus() {
 	s := journal.Status{
 		Leader: e.leader, Epoch: e.quorum.LeaderEpoch, Voters: e.voters.ids(),
 		StartOffset: e.log.startOffset(), EndOffset: e.log.endOffset(), Committed: committed, Snapshot: e.log.snapshot.end,
+		KRaftVersion: e.voters.version,
 	}
 	e.mu.Lock()
 	old := e.status

@@ -258,6 +258,7 @@ func (e *Observer) setStatus() {
 	s := journal.Status{
 		Leader: e.leader, Epoch: e.epoch, Voters: e.log.voters().ids(),
 		StartOffset: e.log.startOffset(), EndOffset: end, Committed: end, Snapshot: e.log.snapshot.end,
+		KRaftVersion: e.log.voters().version,
 	}
 	e.mu.Lock()
 	e.status, e.known = s, e.log.voters().voters

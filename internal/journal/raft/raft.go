@@ -113,7 +113,8 @@ type Engine struct {
 	guests     []journal.Voter // nodes that our log does not tell of
 	links      *links          // to the other voters; nil when Stepped
 	quorum     quorumState
-	voters     voterSet // as the Raft machine has them
+	voters     voterSet // of the newest change in the log
+	config     voterSet // as the Raft machine has them
 	leader     int32
 	isMe       bool   // Raft says that this node leads
 	told       bool   // the handler was told that it leads
@@ -187,6 +188,7 @@ func (e *Engine) openRaft() (err error) {
 		return explainCorrupt(&e.o, err)
 	}
 	e.voters = e.log.voters()
+	e.config = e.voters
 	if e.quorum.Observer {
 		next := e.quorum
 		next.Observer = false

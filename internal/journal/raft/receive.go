@@ -210,6 +210,10 @@ func (e *Engine) handle(m *pb.Message) error {
 		}
 	case pb.MsgSnap:
 		return e.offer(m)
+	case pb.MsgTimeoutNow:
+		if e.voters.find(e.o.NodeID) == nil {
+			return nil
+		}
 	}
 	if t := m.GetType(); t == pb.MsgApp || t == pb.MsgHeartbeat {
 		e.silent = 0

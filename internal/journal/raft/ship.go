@@ -76,7 +76,7 @@ func (e *Engine) offer(m *pb.Message) error {
 // stepOffer hands an offer to Raft. It puts the snapshot in place only for a voter, and a node that gets one before the
 // change that makes it a voter may be none in the snapshot's list.
 func (e *Engine) stepOffer(m *pb.Message) error {
-	if cs := m.GetSnapshot().GetMetadata().GetConfState(); e.voters.find(e.o.NodeID) == nil {
+	if cs := m.GetSnapshot().GetMetadata().GetConfState(); e.config.find(e.o.NodeID) == nil {
 		cs = pb.EnsureConfState(&pb.ConfState{Voters: cs.GetVoters()})
 		me := raftID(e.o.NodeID)
 		listed := false
@@ -201,11 +201,11 @@ func (e *Engine) install(s *pb.Snapshot) error {
 	if err := e.log.replace(filepath.Join(e.dir, fetchName(c)), c); err != nil {
 		return err
 	}
-	e.voters = voterSet{version: e.log.base.version}
+	e.config = voterSet{}
 	for _, id := range s.GetMetadata().GetConfState().GetVoters() {
-		e.voters.voters = append(e.voters.voters, journal.Voter{ID: nodeID(id)})
+		e.config.voters = append(e.config.voters, journal.Voter{ID: nodeID(id)})
 	}
-	if e.voters.find(e.o.NodeID) == nil {
+	if e.config.find(e.o.NodeID) == nil {
 		e.node.ApplyConfChange(&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{{Type: new(pb.ConfChangeRemoveNode), NodeId: new(raftID(e.o.NodeID))}}})
 	}
 	e.followVoters()

@@ -38,6 +38,7 @@ type world struct {
 	leaders   map[int32]int32  // by epoch
 	proposals int
 	wipes     int
+	changes   bool // of the voters
 	trace     []string
 }
 
@@ -94,6 +95,7 @@ func (w *world) add(id int32, set []journal.Voter) *simNode {
 		n.o.Logger = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id)
 	}
 	w.nodes = append(w.nodes, n)
+	n.o.Follow = len(set) == 0
 	n.start()
 	return n
 }
@@ -440,13 +442,16 @@ func (w *world) fault() {
 
 // wipe replaces a disk, if no more were replaced and not brought up to date than may be lost at once.
 func (w *world) wipe(n *simNode) {
-	away := 0
+	away, voters := 0, len(w.nodes)
 	for _, o := range w.nodes {
 		if !o.joined {
 			away++
 		}
 	}
-	if away >= (len(w.nodes)-1)/2 || !n.joined || w.highest == 0 {
+	if w.changes {
+		return // TODO
+	}
+	if away >= (voters-1)/2 || !n.joined || w.highest == 0 {
 		return
 	}
 	w.note("node %d gets a new disk", n.id)
@@ -479,7 +484,10 @@ func (w *world) heal() {
 		if goal < 0 && leader >= 0 && w.highest > before {
 			goal = w.highest
 		}
-		if goal >= 0 && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return n.end < w.highest || n.e == nil }) {
+		if w.now%20 == 0 && leader >= 0 && w.changes {
+			w.mend(w.nodes[leader])
+		}
+		if goal >= 0 && !slices.ContainsFunc(w.nodes, func(n *simNode) bool { return w.votes(n) && (n.end < w.highest || n.e == nil) }) {
 			w.compare()
 			return
 		}
@@ -491,9 +499,72 @@ func (w *world) heal() {
 	w.fatal("healed, but not all have what was committed up to %d (before: %d):\n%s", w.highest, before, strings.Join(where, "\n"))
 }
 
+// votes reports whether a node is one of the voters that the newest leader has.
+func (w *world) votes(n *simNode) bool {
+	var newest *simNode
+	for _, o := range w.nodes {
+		if o.epoch != 0 && (newest == nil || o.epoch > newest.epoch) {
+			newest = o
+		}
+	}
+	if newest == nil {
+		return true
+	}
+	v := newest.e.voters.find(n.id)
+	return v != nil && (newest.e.voters.version == 0 || v.DirectoryID == n.o.DirectoryID)
+}
+
+// operate asks the leader for a change of the voters.
+func (w *world) operate(leader *simNode) {
+	current := leader.e.Voters()
+	n := w.any()
+	i := slices.IndexFunc(current, func(v journal.Voter) bool { return v.ID == n.id })
+	switch {
+	case i >= 0 && len(current) > 1:
+		key := journal.VoterKey{ID: n.id, DirectoryID: current[i].DirectoryID}
+		if key.DirectoryID == (journal.DirectoryID{}) {
+			key.DirectoryID = n.o.DirectoryID
+		}
+		w.change(leader, journal.VoterChange{Remove: &key})
+	case i < 0 && n.e != nil:
+		w.change(leader, journal.VoterChange{Add: &journal.Voter{ID: n.id, DirectoryID: n.o.DirectoryID, Endpoints: []journal.Endpoint{{Host: "h", Port: 1}}}})
+	}
+}
+
+// mend takes voters out whose disk is gone.
+func (w *world) mend(leader *simNode) {
+	for _, v := range leader.e.Voters() {
+		if n := w.node(v.ID); v.DirectoryID != (journal.DirectoryID{}) && v.DirectoryID != n.o.DirectoryID {
+			w.change(leader, journal.VoterChange{Remove: &journal.VoterKey{ID: v.ID, DirectoryID: v.DirectoryID}})
+			return
+		}
+	}
+}
+
+func (w *world) change(leader *simNode, c journal.VoterChange) {
+	leader.run(func() {
+		if c.Add != nil {
+			leader.e.ObserverFetched(c.Add.ID, c.Add.DirectoryID, 1<<40, w.time().UnixMilli())
+		}
+		err := leader.e.ChangeVoters(w.t.Context(), c)
+		w.note("node %d: change %+v: %v", leader.id, c, err)
+		for _, expected := range []error{journal.ErrNotLeader, journal.ErrChangePending, journal.ErrInvalidVoter, journal.ErrVoterNotFound, journal.ErrClosed} {
+			if errors.Is(err, expected) {
+				err = nil
+			}
+		}
+		if err != nil {
+			w.fatal("%v", err)
+		}
+	})
+}
+
 // compare looks at the bytes on disk: they are the same everywhere.
 func (w *world) compare() {
 	for _, n := range w.nodes {
+		if n.e == nil {
+			continue
+		}
 		from := n.e.Status().Snapshot
 		r, err := n.e.ReadLog(journal.FetchPosition{Offset: from, LastEpoch: -1}, 1<<30)
 		if err != nil {
@@ -554,6 +625,36 @@ func TestSimulation(t *testing.T) {
 					w.work()
 					if w.rnd.IntN(25) == 0 {
 						w.fault()
+					}
+				}
+				w.heal()
+			}
+		})
+	}
+}
+
+// The same while the voters change: they come and go one at a time, leaders are removed, disks are replaced, and a node
+// whose disk was replaced is another voter.
+func TestSimulationOfVoters(t *testing.T) {
+	for _, seed := range seeds(t, 100) {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			w := newWorld(t, seed, 1+2*int(seed%2))
+			w.changes = true
+			for id := int32(len(w.nodes)); id < 5; id++ {
+				w.add(id, nil)
+			}
+			defer w.close()
+			for range 3 {
+				for range 500 {
+					w.unit()
+					w.work()
+					if w.rnd.IntN(25) == 0 {
+						w.fault()
+					}
+					for _, n := range w.nodes {
+						if n.e != nil && n.epoch != 0 && w.rnd.IntN(30) == 0 {
+							w.operate(n)
+						}
 					}
 				}
 				w.heal()
