@@ -91,7 +91,7 @@ func describeControllers(ctx context.Context, seeds *kgo.Client) (*kmsg.Describe
 	for _, seed := range seeds.SeedBrokers() {
 		req := kmsg.NewPtrDescribeClusterRequest()
 		req.EndpointType = endpointController
-		raw, err := seed.RetriableRequest(ctx, req)
+		raw, err := seed.Request(ctx, req) // the dialer tries again as long as it is worth it
 		if err != nil {
 			last = err
 			continue
@@ -173,7 +173,7 @@ func (a *activeController) once(ctx context.Context, req kmsg.Request) (kmsg.Res
 			return nil, errNoActiveController
 		}
 	}
-	return a.client.SeedBrokers()[0].RetriableRequest(ctx, req)
+	return a.client.SeedBrokers()[0].Request(ctx, req)
 }
 
 func (a *activeController) forget() {

@@ -60,7 +60,9 @@ func explain(err error) string {
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return err.Error() + ". Check sasl.mechanism and sasl.jaas.config in the --command-config file."
 	case errors.As(err, &closed), strings.Contains(err.Error(), "invalid large response size"):
-		return "The broker does not speak as this tool does: " + err.Error() + " Check security.protocol in the --command-config file, and the port in --bootstrap-server."
+		return "The broker does not speak as this tool does: " + err.Error() + " Check security.protocol in the --command-config file, and that the port in --bootstrap-server is one for clients, not a controller's."
+	case errors.Is(err, kerr.MismatchedEndpointType) && !strings.Contains(err.Error(), bootstrapController):
+		return "--bootstrap-server names a controller's listener: " + err.Error() + ". Give a broker's address, or use --bootstrap-controller."
 	case errors.As(err, &unreachable):
 		return unreachable.Error()
 	case errors.Is(err, context.DeadlineExceeded):
