@@ -17,7 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Options is what a Broker is put together from. All fields but Groups, Private, Logger and Now are required.
+// Options is what a Broker is put together from. All fields but Groups, Private, KRaftVersion,
+// Logger and Now are required.
 type Options struct {
 	NodeID    int32
 	ClusterID string
@@ -30,8 +31,10 @@ type Options struct {
 	Loggers    Loggers // nil: log levels cannot be changed while the broker runs
 	Groups     *group.Service
 	Private    []PrivateAPI
-	Logger     *slog.Logger
-	Now        func() time.Time
+	// KRaftVersion is the level of kraft.version; nil: 0.
+	KRaftVersion func() int16
+	Logger       *slog.Logger
+	Now          func() time.Time
 }
 
 // Caller is on whose behalf the controller is asked.
@@ -54,6 +57,8 @@ type Broker struct {
 	loggers    Loggers
 	groups     *group.Service
 
+	kraftVersion func() int16
+
 	log *slog.Logger
 	now func() time.Time
 
@@ -71,7 +76,7 @@ type Broker struct {
 func New(o Options) *Broker {
 	b := &Broker{
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
-		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, log: o.Logger, now: o.Now,
+		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, kraftVersion: o.KRaftVersion, log: o.Logger, now: o.Now,
 	}
 	b.fillIn()
 	b.table = newTable(handlers(), onBroker, privateRows(o.Private)...)
@@ -87,6 +92,9 @@ func (b *Broker) fillIn() {
 	}
 	if b.now == nil {
 		b.now = time.Now
+	}
+	if b.kraftVersion == nil {
+		b.kraftVersion = func() int16 { return 0 }
 	}
 }
 

@@ -26,6 +26,7 @@ type ControllerOptions struct {
 		Controller
 		Active() bool
 		Lost(broker int32, epoch int64)
+		KRaftVersion() int16
 	}
 	Quorum  Quorum
 	Private []PrivateAPI
@@ -53,7 +54,7 @@ type PrivateAPI struct {
 func NewController(o ControllerOptions) *Broker {
 	b := &Broker{
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
-		loggers: o.Loggers, quorum: o.Quorum, log: o.Logger, now: o.Now,
+		loggers: o.Loggers, quorum: o.Quorum, kraftVersion: o.Controller.KRaftVersion, log: o.Logger, now: o.Now,
 	}
 	b.fillIn()
 	b.table = newTable(handlers(), onController, privateRows(o.Private)...)

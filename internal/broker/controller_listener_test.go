@@ -148,6 +148,8 @@ type clusterController struct {
 func (c *clusterController) Active() bool               { return c.isActive.Load() }
 func (c *clusterController) Lost(broker int32, _ int64) { c.lost <- broker }
 
+func (c *clusterController) KRaftVersion() int16 { return 0 }
+
 func (c *clusterController) Do(_ context.Context, from Caller, req kmsg.Request, done func(kmsg.Response)) {
 	c.mu.Lock()
 	c.from, c.reqs = append(c.from, from), append(c.reqs, req)

@@ -1,14 +1,18 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"gregor/internal/config"
 	"gregor/internal/journal"
 	"gregor/internal/metadata"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -138,4 +142,72 @@ func TestLost(t *testing.T) {
 func batchOf(image *metadata.Image, offset int64, records ...metadata.Record) (b journal.Batch) {
 	values := encode(image, records)
 	return journal.Batch{Offset: offset, LastOffset: offset + int64(len(values)) - 1, Epoch: 1, Values: values, SizeBytes: 100}
+}
+
+// quorumJournal is a journal whose voters can be upgraded.
+type quorumJournal struct {
+	*memJournal
+	journal.Quorum
+	version int16
+	changes []journal.VoterChange
+	refuse  error
+}
+
+func (j *quorumJournal) Status() journal.Status {
+	s := j.memJournal.Status()
+	s.KRaftVersion = j.version
+	return s
+}
+
+func (j *quorumJournal) ChangeVoters(_ context.Context, c journal.VoterChange) error {
+	j.changes = append(j.changes, c)
+	if j.refuse == nil {
+		j.version = 1
+	}
+	return j.refuse
+}
+
+// kraft.version is a feature as the others to who asks, and lives in the quorum (KIP-853).
+func TestUpgradeQuorum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		values, _, err := config.ParseBroker(map[string]string{"node.id": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := &quorumJournal{memJournal: &memJournal{}, refuse: journal.ErrInvalidVoter}
+		c, err := Open(t.Context(), Options{NodeID: 1, ClusterID: "test", Journal: j, Config: config.NewLive(values)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := c.WaitActive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		update := func(level int16, kind int8, validate bool) error {
+			req := kmsg.NewPtrUpdateFeaturesRequest()
+			req.Version, req.ValidateOnly = 2, validate
+			req.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: metadata.KRaftVersionFeature, MaxVersionLevel: level, UpgradeType: kind}}
+			return kerr.ErrorForCode(do[*kmsg.UpdateFeaturesResponse](t, c, req).ErrorCode)
+		}
+		if err := update(1, upgrade, true); err != nil || len(j.changes) != 0 {
+			t.Fatalf("only validated: %v, changes %v", err, j.changes)
+		}
+		if err := update(1, upgrade, false); !errors.Is(err, kerr.InvalidRequest) || c.KRaftVersion() != 0 {
+			t.Fatalf("refused: %v", err)
+		}
+		j.refuse = nil
+		if err := update(1, upgrade, false); err != nil || !j.changes[1].Upgrade || c.KRaftVersion() != 1 {
+			t.Fatalf("%v, changes %v", err, j.changes)
+		}
+		if err := update(1, upgrade, false); err != nil || len(j.changes) != 2 {
+			t.Fatalf("once more: %v, changes %v", err, j.changes)
+		}
+		if err := update(0, safeDowngrade, false); !errors.Is(err, kerr.InvalidUpdateVersion) {
+			t.Fatalf("back: %v", err)
+		}
+	})
 }

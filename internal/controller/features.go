@@ -17,7 +17,7 @@ import (
 func SupportedFeatures() map[string]metadata.VersionRange {
 	return map[string]metadata.VersionRange{
 		metadata.MetadataVersionFeature: {Min: metadata.MinMetadataVersion, Max: metadata.MaxMetadataVersion},
-		metadata.KRaftVersionFeature:    {Min: 0, Max: 0},
+		metadata.KRaftVersionFeature:    {Min: 0, Max: 1},
 		metadata.GroupVersionFeature:    {Min: 0, Max: 0},
 		metadata.TransactionVersion:     {Min: 0, Max: 0},
 		metadata.ELRVersionFeature:      {Min: 0, Max: 1},
@@ -68,6 +68,7 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 	resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
 	var records []metadata.Record
 	var failed *apiError
+	upgradeQuorum := false
 	levels := maps.Clone(m.hard.image.Features())
 	for _, u := range req.FeatureUpdates {
 		levels[u.Feature] = u.MaxVersionLevel
@@ -75,6 +76,10 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 	for _, u := range req.FeatureUpdates {
 		if failed = m.checkFeature(e, req, u, levels); failed != nil {
 			break
+		}
+		if u.Feature == metadata.KRaftVersionFeature {
+			upgradeQuorum = upgradeQuorum || u.MaxVersionLevel > e.kraftVersion
+			continue
 		}
 		if u.MaxVersionLevel == m.hard.image.Features()[u.Feature] {
 			continue // nothing changes; Apache Kafka writes the level again
@@ -100,9 +105,9 @@ func (m *machine) updateFeatures(e env, req *kmsg.UpdateFeaturesRequest) decisio
 		}
 	}
 	if failed != nil || req.ValidateOnly {
-		records = nil
+		records, upgradeQuorum = nil, false
 	}
-	return decision{records: records, reply: resp}
+	return decision{records: records, upgradeQuorum: upgradeQuorum, reply: resp}
 }
 
 // checkFeature checks one update; levels are those that the request as a whole leads to.
@@ -116,6 +121,9 @@ func (m *machine) checkFeature(e env, req *kmsg.UpdateFeaturesRequest, u kmsg.Up
 		return refuse(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. %s", u.MaxVersionLevel, u.Feature, err.text)
 	}
 	level, current := u.MaxVersionLevel, m.hard.image.Features()[u.Feature]
+	if u.Feature == metadata.KRaftVersionFeature {
+		current = e.kraftVersion
+	}
 	if kind < upgrade || kind > unsafeDowngrade {
 		return bad("The controller does not support the given upgrade type.")
 	}
@@ -133,6 +141,8 @@ func (m *machine) checkFeature(e env, req *kmsg.UpdateFeaturesRequest, u kmsg.Up
 		return bad("Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.")
 	case level > current && kind != upgrade:
 		return bad("Can't downgrade to a newer version.")
+	case level < current && u.Feature == metadata.KRaftVersionFeature:
+		return bad("Can't downgrade the version of this feature.")
 	case level < current && u.Feature == metadata.MetadataVersionFeature && metadata.LosesRecords(current, level):
 		why := "Refusing to perform the requested downgrade because it might delete metadata information."
 		if kind == unsafeDowngrade {

@@ -66,7 +66,7 @@ func (c *Controller) handle(e event, closed bool) {
 }
 
 func (c *Controller) env() env {
-	return env{nowMs: c.o.Now().UnixMilli(), config: c.o.Config.Load(), newUUID: metadata.NewUUID, random: c.o.Random}
+	return env{nowMs: c.o.Now().UnixMilli(), config: c.o.Config.Load(), kraftVersion: c.KRaftVersion(), newUUID: metadata.NewUUID, random: c.o.Random}
 }
 
 // tick lets the machine see the time, and returns when it wants to see it again.
@@ -112,6 +112,10 @@ func (c *Controller) decide(e event, d decision) {
 		d.records = d.records[n:]
 	}
 	if e.done == nil {
+		return
+	}
+	if d.upgradeQuorum {
+		c.upgradeQuorum(e, d.reply)
 		return
 	}
 	if offset := c.machine.hard.image.Offset(); offset > c.known {

@@ -16,10 +16,12 @@ const (
 
 // env is what comes in with an event from outside of the machine.
 type env struct {
-	nowMs   int64
-	config  *config.Values // of this broker, with what was altered at run time
-	newUUID func() metadata.UUID
-	random  func(n int) int // in [0, n)
+	nowMs  int64
+	config *config.Values // of this broker, with what was altered at run time
+	// kraftVersion is the quorum's own feature level, which lives in its log beside the records (KIP-853).
+	kraftVersion int16
+	newUUID      func() metadata.UUID
+	random       func(n int) int // in [0, n)
 }
 
 // decision is what an event means.
@@ -27,7 +29,9 @@ type decision struct {
 	records []metadata.Record
 	// apart says that the records may be committed in several batches: each is right without those behind it.
 	apart bool
-	reply kmsg.Response // nil for what nobody asked
+	// upgradeQuorum asks the journal for kraft.version 1; the reply waits for that.
+	upgradeQuorum bool
+	reply         kmsg.Response // nil for what nobody asked
 }
 
 // machine decides. It is made anew whenever this node begins to lead, and dropped when it ceases to.

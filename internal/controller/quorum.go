@@ -157,3 +157,23 @@ func voterError(err error) *kerr.Error {
 	}
 	return kerr.UnknownServerError
 }
+
+// KRaftVersion is the level of kraft.version: 1 when the voters live in the log, 0 when the configuration names them.
+func (c *Controller) KRaftVersion() int16 { return c.o.Journal.Status().KRaftVersion }
+
+// upgradeQuorum raises kraft.version, and answers when that is committed. It is told by UpdateFeatures, as in Kafka.
+func (c *Controller) upgradeQuorum(e event, reply kmsg.Response) {
+	q, ok := c.o.Journal.(journal.Quorum)
+	if !ok {
+		e.done(Refusal(e.req, kerr.UnsupportedVersion))
+		return
+	}
+	c.changing.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), voterTimeout)
+		defer cancel()
+		if err := q.ChangeVoters(ctx, journal.VoterChange{Upgrade: true}); err != nil {
+			reply = failAll(e.req, refuse(voterError(err), "%v", err))
+		}
+		e.done(reply)
+	})
+}

@@ -223,8 +223,10 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 		Dirs:       n.dirs,
 		Groups:     n.group,
 		Private:    []broker.PrivateAPI{n.helloAPI()},
-		Loggers:    n.logs,
-		Logger:     n.logs.Part("broker"),
+
+		KRaftVersion: n.ctrl.KRaftVersion,
+		Loggers:      n.logs,
+		Logger:       n.logs.Part("broker"),
 	})
 	for _, b := range n.bound {
 		n.serving.Go(func() {
