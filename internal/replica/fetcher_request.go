@@ -42,22 +42,23 @@ func (m *fetcher) ask() kmsg.Request {
 			return nil
 		}
 	}
-	var ask []*followed
-	start := m.asking[0].state == fetchAskStart
-	state := m.asking[0].state
+	// Those that pause or are given up meanwhile are not asked for.
 	m.asking = slices.DeleteFunc(m.asking, func(d *followed) bool {
-		switch d.state {
-		case state:
-			ask = append(ask, d)
-			return true
-		case fetchAskEnd, fetchAskStart:
-			return false
-		}
-		return true // paused or stopped meanwhile
+		return m.parts[d.key] != d || d.state != fetchAskEnd && d.state != fetchAskStart
 	})
-	if len(ask) == 0 {
+	if len(m.asking) == 0 {
 		return nil
 	}
+	state := m.asking[0].state
+	start := state == fetchAskStart
+	var ask []*followed
+	m.asking = slices.DeleteFunc(m.asking, func(d *followed) bool {
+		if d.state != state {
+			return false
+		}
+		ask = append(ask, d)
+		return true
+	})
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = m.m.o.NodeID
 	at := make(map[string]int)

@@ -332,7 +332,7 @@ func (m *model) heal() {
 }
 
 func TestRandomHistories(t *testing.T) {
-	seeds := 300
+	seeds := 150
 	if testing.Short() {
 		seeds = 30
 	}

@@ -187,6 +187,40 @@ func TestFollowerStartsAnewAtTheLeadersStart(t *testing.T) {
 	w.isr("t", 1, 2)
 }
 
+// The same over a connection that breaks at every point, or while the metadata takes the partition away and back.
+func TestFollowerStartsAnewOverABadConnection(t *testing.T) {
+	for broken := range 6 {
+		for _, again := range []bool{false, true} {
+			w := newWorld(t, 1, 2)
+			w.topic("t", 1, 2)
+			w.produce(1, "t", AcksLeader, nil, "a")
+			w.settle()
+			w.brokers[2].kill()
+			w.fence(2)
+			w.deliver(1)
+			w.produce(1, "t", AcksLeader, nil, "b", "c")
+			w.settle()
+			if _, err := w.partition(1, "t").Log().DeleteRecordsBefore(3); err != nil {
+				t.Fatal(err)
+			}
+			w.produce(1, "t", AcksLeader, nil, "d")
+			w.brokers[2].start()
+			for range broken {
+				w.fetch(2, 1)
+			}
+			w.brokers[2].m.NextFetch(1) // is under way when the connection breaks
+			if again {
+				w.change(elect("t", 1))
+				w.deliver(2)
+			}
+			w.brokers[2].m.FetchBroken(1)
+			w.settle()
+			w.same("t", []string{"d@0"}, 1, 2)
+			w.isr("t", 1, 2)
+		}
+	}
+}
+
 // The leader's log ends before the follower's, and it knows no epoch that could tell where they part.
 func TestFollowerBeyondTheLeader(t *testing.T) {
 	w := newWorld(t, 1, 2)
