@@ -327,8 +327,9 @@ func (f *fetching) addLeaders(resp *wire.FetchResponse) {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			if p.ErrorCode == kerr.NotLeaderForPartition.Code || p.ErrorCode == kerr.FencedLeaderEpoch.Code {
-				id, epoch := l.of(t.Topic, t.TopicID, p.Partition)
-				p.CurrentLeader = &wire.LeaderAndEpoch{ID: id, Epoch: epoch}
+				if id, epoch := l.of(t.Topic, t.TopicID, p.Partition); id >= 0 || epoch >= 0 {
+					p.CurrentLeader = &wire.LeaderAndEpoch{ID: id, Epoch: epoch}
+				}
 			}
 		}
 	}
