@@ -527,6 +527,15 @@ func (k *checker) finalPartition(s *partitionState) {
 	w := k.c.w
 	mp := k.image.TopicByID(s.key.topic).Partitions[s.key.index]
 	if mp.Leader < 1 || len(mp.ISR) != len(mp.Replicas) {
+		for _, id := range mp.Replicas {
+			part, err := k.c.nodes[id-1].proc.repl.PartitionByID(s.key.topic, s.key.index)
+			if err != nil || part.Log() == nil {
+				w.tracef("node %d: %v, no log", id, err)
+				continue
+			}
+			leader, epoch := part.Leader()
+			w.tracef("node %d: leader %d, epoch %d, log %d to %d, high watermark %d, ISR %v", id, leader, epoch, part.Log().StartOffset(), part.Log().EndOffset(), part.Log().HighWatermark(), part.ISR())
+		}
 		w.failf("%s-%d has not recovered: %+v", s.topic, s.key.index, mp)
 		return
 	}

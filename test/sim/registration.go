@@ -26,6 +26,8 @@ type registration struct {
 	epoch       int64
 	following   bool
 	fenced      bool
+	registering bool
+	beating     bool
 }
 
 func newRegistration(p *process) *registration {
@@ -36,6 +38,7 @@ func newRegistration(p *process) *registration {
 
 func (r *registration) register() {
 	p := r.p
+	r.registering = true
 	req := kmsg.NewPtrBrokerRegistrationRequest()
 	req.SetVersion(4)
 	req.BrokerID, req.ClusterID, req.IncarnationID = p.n.id, clusterID, r.incarnation
@@ -60,7 +63,11 @@ func (r *registration) register() {
 				r.epoch = answer.BrokerEpoch
 				p.dirs.SetBrokerEpoch(r.epoch)
 				p.n.c.w.note(p.n.id, "registered", r.epoch)
-				r.beat()
+				r.registering = false
+				if !r.beating {
+					r.beating = true
+					r.beat()
+				}
 				return
 			}
 		}
@@ -86,8 +93,18 @@ func (r *registration) beat() {
 		req.BrokerID, req.BrokerEpoch = p.n.id, r.epoch
 		req.CurrentMetadataOffset = p.ctrl.Image().Offset()
 		p.ask(req, func(resp kmsg.Response, err error) {
-			if err == nil {
-				r.fenced = resp.(*kmsg.BrokerHeartbeatResponse).IsFenced
+			if err != nil {
+				return
+			}
+			answer := resp.(*kmsg.BrokerHeartbeatResponse)
+			switch kerr.ErrorForCode(answer.ErrorCode) {
+			case nil:
+				r.fenced = answer.IsFenced
+			case kerr.StaleBrokerEpoch, kerr.BrokerIDNotRegistered:
+				// A registration of the process before this one came late.
+				if !r.registering {
+					r.register()
+				}
 			}
 		})
 	}
