@@ -56,11 +56,9 @@ func (b *Broker) addFeatures(resp *kmsg.ApiVersionsResponse, version int16) {
 		}
 		resp.SupportedFeatures = append(resp.SupportedFeatures, f)
 	}
-	features := image.Features()
-	if v := b.kraftVersion(); v > 0 { // it lives in the metadata log, but is none of its records
-		features = maps.Clone(features)
-		features[metadata.KRaftVersionFeature] = v
-	}
+	features := map[string]int16{}
+	maps.Copy(features, image.Features())
+	features[metadata.KRaftVersionFeature] = b.kraftVersion() // it lives in the metadata log, but is none of its records
 	for _, name := range slices.Sorted(maps.Keys(features)) {
 		if features[name] == 0 {
 			continue

@@ -157,3 +157,28 @@ func TestDescribeClientQuotas(t *testing.T) {
 		}
 	}
 }
+
+// A node that has no metadata yet is asked for its versions all the same, and tells what the quorum has agreed on.
+func TestApiVersionsOfAnUpgradedQuorum(t *testing.T) {
+	tb := startBroker(t, nil)
+	tb.b.kraftVersion = func() int16 { return 1 }
+	for _, empty := range []bool{false, true} {
+		if empty {
+			tb.mu.Lock()
+			tb.image = metadata.NewImage("cluster")
+			tb.mu.Unlock()
+		}
+		r := do[*kmsg.ApiVersionsResponse](tb.dial(), apiVersions(4))
+		var got []string
+		for _, f := range r.FinalizedFeatures {
+			got = append(got, fmt.Sprint(f.Name, " ", f.MaxVersionLevel))
+		}
+		want := []string{"kraft.version 1", "metadata.version 25"}
+		if empty {
+			want = want[:1]
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("without metadata %t: finalized %v, want %v", empty, got, want)
+		}
+	}
+}
