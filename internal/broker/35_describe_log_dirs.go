@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeLogDirs: versions 1-5 (KIP-113, KIP-784 error code, KIP-827 volume sizes, KIP-1066 cordoned directories).
+// DescribeLogDirs: versions 1-5 (KIP-113, KIP-113 future logs, KIP-784 error code, KIP-827 volume sizes, KIP-1066 cordoned directories).
 func (b *Broker) describeLogDirs(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.DescribeLogDirsRequest)
 	resp := kmsg.NewPtrDescribeLogDirsResponse()
@@ -22,17 +22,25 @@ func (b *Broker) describeLogDirs(_ context.Context, r *Request) {
 		}
 	}
 	logs := map[[16]byte]map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}
-	for l := range b.dirs.All() {
+	add := func(l *log.Log, lag int64, future bool) {
 		if req.Topics != nil && !asked[partitionKey{topic: l.Topic(), partition: l.Partition()}] {
-			continue
+			return
 		}
 		dir := b.dirs.DirOf(l)
 		if logs[dir] == nil {
 			logs[dir] = map[string][]kmsg.DescribeLogDirsResponseDirTopicPartition{}
 		}
 		p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		p.Partition, p.Size, p.OffsetLag = l.Partition(), l.Size(), max(l.HighWatermark()-l.EndOffset(), 0)
+		p.Partition, p.Size, p.OffsetLag, p.IsFuture = l.Partition(), l.Size(), max(lag, 0), future
 		logs[dir][l.Topic()] = append(logs[dir][l.Topic()], p)
+	}
+	for l := range b.dirs.All() {
+		add(l, l.HighWatermark()-l.EndOffset(), false)
+	}
+	for _, f := range b.dirs.Futures() { // on their way to another directory, behind the log that they are copied from
+		if l := b.dirs.Get(f.Topic(), f.Partition()); l != nil {
+			add(f, l.EndOffset()-f.EndOffset(), true)
+		}
 	}
 	for _, d := range b.dirs.Dirs() {
 		resp.Dirs = append(resp.Dirs, describeDir(d, logs[d.ID]))

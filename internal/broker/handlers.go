@@ -67,6 +67,7 @@ func handlers() []handler {
 		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, serve: (*Broker).offsetForLeaderEpoch},
 		{key: kmsg.DescribeConfigs, min: 1, max: 4, on: onBoth, serve: (*Broker).describeConfigs},
 		{key: kmsg.AlterConfigs, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).alterConfigs},
+		{key: kmsg.AlterReplicaLogDirs, min: 1, max: 2, serve: (*Broker).alterReplicaLogDirs},
 		{key: kmsg.DescribeLogDirs, min: 1, max: 5, serve: (*Broker).describeLogDirs},
 		{key: kmsg.CreatePartitions, min: 0, max: 3, on: onBoth, enveloped: true, serve: (*Broker).createPartitions},
 		{key: kmsg.DeleteGroups, min: 0, max: 2, serve: (*Broker).deleteGroups},

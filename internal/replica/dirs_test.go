@@ -109,6 +109,12 @@ func (d *manyDirs) assign(_ context.Context, req *kmsg.AssignReplicasToDirsReque
 	go done(resp, nil)
 }
 
+func (d *manyDirs) requests() (asked, told int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked, len(d.told)
+}
+
 func (d *manyDirs) publish(records ...metadata.Record) {
 	d.t.Helper()
 	delta := metadata.NewDelta(d.image)
@@ -177,8 +183,8 @@ func TestControllerHearsOfDirectories(t *testing.T) {
 		d.refuse = kerr.NotController
 		d.topic("t", 9)
 		time.Sleep(time.Second) // fake time: pauses end
-		if d.asked < 2 || len(d.told) != 0 {
-			t.Errorf("asked %d times, told %v", d.asked, d.told)
+		if asked, told := d.requests(); asked < 2 || told != 0 {
+			t.Errorf("asked %d times, told of %d", asked, told)
 		}
 		d.mu.Lock()
 		d.refuse, d.asked = nil, 0
@@ -187,15 +193,15 @@ func TestControllerHearsOfDirectories(t *testing.T) {
 		for i := range int32(9) {
 			d.wantTold("t", i)
 		}
-		if d.asked != 1 {
-			t.Errorf("%d requests, want 1", d.asked)
+		if asked, _ := d.requests(); asked != 1 {
+			t.Errorf("%d requests, want 1", asked)
 		}
 		p := d.partition("t", 3)
 		known := place("t", 3, node, node, 2)
 		known.Directories = []metadata.UUID{d.dirs.DirOf(p.Log()), {9}}
 		d.publish(known)
 		time.Sleep(maxPlacePause)
-		if d.asked != 1 {
+		if asked, _ := d.requests(); asked != 1 {
 			t.Error("the controller was told what it says itself")
 		}
 	})
@@ -294,6 +300,245 @@ func TestReplicaMayBeInFailedDirectory(t *testing.T) {
 		d.topic("new", 1)
 		if d.partition("new", 0).Log() == nil {
 			t.Error("a new partition has no log")
+		}
+	})
+}
+
+// fill appends n batches.
+func (d *manyDirs) fill(p *Partition, from, n int) {
+	d.t.Helper()
+	for i := range n {
+		if _, err := p.Append(batch(fmt.Sprint(from+i)), AcksLeader, NoEpoch, log.Coordinator); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// other is a directory that a partition's log is not in.
+func (d *manyDirs) other(p *Partition) string {
+	for _, path := range []string{"/a", "/b", "/c"} {
+		if path != d.pathOf(p) {
+			return path
+		}
+	}
+	return ""
+}
+
+func (d *manyDirs) wantValues(p *Partition, n int) {
+	d.t.Helper()
+	got := logValues(d.t, p.Log())
+	if len(got) != n {
+		d.t.Fatalf("%d records, want %d", len(got), n)
+	}
+	for i, v := range got {
+		if v != fmt.Sprintf("%d@0", i) {
+			d.t.Fatalf("record %d is %s", i, v)
+		}
+	}
+}
+
+// A replica moves while it is written to: it has everything in the end, those who wait are told, and the controller hears.
+func TestMoveReplica(t *testing.T) {
+	withDirs(t, func(d *manyDirs) {
+		d.topic("t", 2)
+		p := d.partition("t", 0)
+		d.fill(p, 0, 20)
+		was, to := p.Log(), d.other(p)
+		var waited error = context.Canceled
+		p.AwaitCommit(30, NoEpoch, func(err error) { waited = err })
+		if err := d.m.MoveReplica("t", 0, d.dirID(to)); err != nil {
+			t.Fatal(err)
+		}
+		d.fill(p, 20, 20)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if d.pathOf(p) != to || d.dirs.Future("t", 0) != nil || p.Log() == was {
+			t.Fatalf("the replica is in %s, want %s", d.pathOf(p), to)
+		}
+		d.fill(p, 40, 5)
+		d.wantValues(p, 45)
+		d.wantTold("t", 0)
+		ld := p.role.Load().leader
+		ld.follow(2, 45)
+		if waited != nil {
+			t.Error("the wait for a commit:", waited)
+		}
+		res, err := p.Read(ReadOptions{Offset: 3, MaxBytes: 100, AtLeastOne: true, LeaderEpoch: NoEpoch, LastFetchedEpoch: NoEpoch})
+		if err != nil || res.HighWatermark != 45 || res.Slice.Len() == 0 {
+			t.Error(res, err)
+		}
+		res.Slice.Close()
+		// There and back, and not at all.
+		if err := d.m.MoveReplica("t", 0, d.dirID(to)); err != nil || d.dirs.Future("t", 0) != nil {
+			t.Error(err)
+		}
+		wantErr(t, "a replica of others", d.m.MoveReplica("t", 7, d.dirID(to)), ErrReplicaNotHere)
+		wantErr(t, "an unknown directory", d.m.MoveReplica("t", 0, metadata.UUID{5}), log.ErrDirOffline)
+	})
+}
+
+// The limit of bytes a second slows the copying, not the replica; a move can be taken back and sent elsewhere.
+func TestMoveIsThrottled(t *testing.T) {
+	withDirs(t, func(d *manyDirs) {
+		d.topic("t", 1)
+		p := d.partition("t", 0)
+		r := DefaultRates()
+		r.MoveDirs = 1000
+		d.m.o.Rates = func() Rates { return r }
+		d.m.Reconfigure()
+		d.fill(p, 0, 300) // about 70 bytes each
+		from := d.pathOf(p)
+		to := d.other(p)
+		if err := d.m.MoveReplica("t", 0, d.dirID(to)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		f := d.dirs.Future("t", 0)
+		if f == nil || f.EndOffset() == 0 || f.Size() > 12_000 || d.pathOf(p) != from {
+			t.Fatalf("after 5 s: %v", f)
+		}
+		d.fill(p, 300, 1)
+		if err := d.m.MoveReplica("t", 0, d.dirID(from)); err != nil || d.dirs.Future("t", 0) != nil {
+			t.Fatal("taken back:", err)
+		}
+		time.Sleep(20 * time.Second)
+		for _, path := range []string{"/a", "/b", "/c"} {
+			if path == from || path == to {
+				continue
+			}
+			if err := d.m.MoveReplica("t", 0, d.dirID(path)); err != nil {
+				t.Fatal(err)
+			}
+			to = path
+		}
+		r.MoveDirs = unlimited
+		d.m.Reconfigure()
+		time.Sleep(2 * time.Second)
+		if d.pathOf(p) != to {
+			t.Errorf("in %s, want %s", d.pathOf(p), to)
+		}
+		d.wantValues(p, 301)
+	})
+}
+
+// The copy follows whatever the log goes through: truncation, another leader's records, a moved start.
+func TestMoveFollowsTheLog(t *testing.T) {
+	withDirs(t, func(d *manyDirs) {
+		d.topic("t", 1)
+		p := d.partition("t", 0)
+		d.fill(p, 0, 20)
+		l := p.Log()
+		f, err := d.dirs.CreateFuture("t", 0, d.dirID(d.other(p)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same := func(what string) {
+			t.Helper()
+			for range 100 {
+				if err := follow(l, f); err != nil {
+					t.Fatal(what, err)
+				}
+				if f.EndOffset() == l.EndOffset() {
+					break
+				}
+				if _, err := copyOnce(l, f); err != nil {
+					t.Fatal(what, err)
+				}
+			}
+			if got, want := logValues(t, f), logValues(t, l); fmt.Sprint(got) != fmt.Sprint(want) || f.StartOffset() != l.StartOffset() || f.EndOffset() != l.EndOffset() || f.LatestEpoch() != l.LatestEpoch() {
+				t.Fatalf("%s: copy has %v from %d to %d, want %v from %d to %d", what, got, f.StartOffset(), f.EndOffset(), want, l.StartOffset(), l.EndOffset())
+			}
+		}
+		put := func(epoch int32, n int) {
+			t.Helper()
+			for range n {
+				if _, err := l.AppendLeader(batch("e", "f", "g"), epoch, log.Coordinator); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		same("at first")
+		put(3, 3)
+		same("a new epoch")
+		if err := l.TruncateTo(20); err != nil {
+			t.Fatal(err)
+		}
+		put(5, 4)
+		same("truncated, and another leader's records")
+		if err := l.TruncateTo(10); err != nil {
+			t.Fatal(err)
+		}
+		same("truncated")
+		if err := l.TruncateTo(5); err != nil {
+			t.Fatal(err)
+		}
+		put(7, 6)
+		same("truncated once more")
+		l.SetHighWatermark(l.EndOffset())
+		if _, err := l.DeleteRecordsBefore(9); err != nil { // inside a batch
+			t.Fatal(err)
+		}
+		same("the start has moved")
+		if err := l.TruncateFullyAndStartAt(100); err != nil {
+			t.Fatal(err)
+		}
+		put(9, 2)
+		same("started anew")
+		l.SetHighWatermark(l.EndOffset())
+		if _, err := l.DeleteRecordsBefore(104); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.TruncateFullyAndStartAt(0); err != nil {
+			t.Fatal(err)
+		}
+		same("a copy of a log that starts inside a batch")
+	})
+}
+
+// A move goes on after a restart; the copy of a replica that is here no more goes with it.
+func TestMoveAfterRestart(t *testing.T) {
+	withDirs(t, func(d *manyDirs) {
+		d.topic("t", 1)
+		p := d.partition("t", 0)
+		d.fill(p, 0, 50)
+		to := d.other(p)
+		r := DefaultRates()
+		r.MoveDirs = 1
+		d.m.o.Rates = func() Rates { return r }
+		d.m.Reconfigure()
+		if err := d.m.MoveReplica("t", 0, d.dirID(to)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		d.close()
+		image := d.image
+		d.open()
+		if d.dirs.Future("t", 0) == nil {
+			t.Fatal("the copy is gone")
+		}
+		d.image = metadata.NewImage("c")
+		d.m.Publish(metadata.DeltaBetween(d.image, image), image)
+		d.image = image
+		time.Sleep(2 * time.Second)
+		p = d.partition("t", 0)
+		if d.pathOf(p) != to {
+			t.Errorf("in %s, want %s", d.pathOf(p), to)
+		}
+		d.wantValues(p, 50)
+	})
+}
+
+// Where a replica is to be made can be said before it comes.
+func TestPreferredDirectory(t *testing.T) {
+	withDirs(t, func(d *manyDirs) {
+		for i, path := range []string{"/c", "/c", "/b"} {
+			wantErr(t, "not here yet", d.m.MoveReplica("t", int32(i), d.dirID(path)), ErrReplicaNotHere)
+		}
+		d.topic("t", 3)
+		for i, path := range []string{"/c", "/c", "/b"} {
+			if got := d.pathOf(d.partition("t", int32(i))); got != path {
+				t.Errorf("t-%d is in %s, want %s", i, got, path)
+			}
 		}
 	})
 }

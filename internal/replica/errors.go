@@ -25,6 +25,8 @@ var (
 	// ErrOffsetNotAvailable: a new leader does not know yet how far its predecessor had committed
 	// (OFFSET_NOT_AVAILABLE).
 	ErrOffsetNotAvailable = errors.New("the leader's high watermark has not caught up with its epoch")
+	// ErrReplicaNotHere: this broker has no replica of the partition (REPLICA_NOT_AVAILABLE).
+	ErrReplicaNotHere = errors.New("no replica of the partition on this broker")
 	// ErrPolicy: the topic's cleanup policy does not allow the operation (POLICY_VIOLATION).
 	ErrPolicy = errors.New("not allowed by the topic's cleanup.policy")
 )

@@ -62,7 +62,7 @@ func (f *follower) appendFetched(records []byte, highWatermark, leaderStart int6
 	if records = wholeBatches(records); len(records) > 0 {
 		_, err := l.AppendFollower(records)
 		if errors.Is(err, log.ErrUnexpectedOffset) {
-			err = f.appendAcrossStart(l, records, err)
+			err = appendAcrossStart(l, records, err)
 		}
 		if err != nil {
 			return err
@@ -82,7 +82,7 @@ func (f *follower) appendFetched(records []byte, highWatermark, leaderStart int6
 
 // appendAcrossStart appends a batch that begins below the log's end to a log that is empty: the leader's log start lies
 // inside the batch, because records were deleted, and this log begins there.
-func (f *follower) appendAcrossStart(l *log.Log, records []byte, cause error) error {
+func appendAcrossStart(l *log.Log, records []byte, cause error) error {
 	b := record.Batch(records)
 	end := l.EndOffset()
 	if l.StartOffset() != end || b.BaseOffset() >= end || b.LastOffset() < end {

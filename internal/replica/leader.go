@@ -13,7 +13,7 @@ import (
 // fetches, and a client whose acknowledgement was lost sends again.
 type leader struct {
 	p     *Partition
-	log   *log.Log
+	log   ledLog
 	epoch int32
 	start int64 // log end when the epoch began
 
@@ -55,7 +55,8 @@ func (ld *leader) do(c *consequences) {
 }
 
 func newLeader(p *Partition, l *log.Log, m *metadata.Partition) *leader {
-	ld := &leader{p: p, log: l, epoch: m.LeaderEpoch, start: l.EndOffset(), seenEnd: l.EndOffset(), partitionEpoch: -1, remote: make(map[int32]*remoteReplica)}
+	ld := &leader{p: p, epoch: m.LeaderEpoch, start: l.EndOffset(), seenEnd: l.EndOffset(), partitionEpoch: -1, remote: make(map[int32]*remoteReplica)}
+	ld.log.store(l)
 	ld.update(m)
 	return ld
 }

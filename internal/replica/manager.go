@@ -34,6 +34,10 @@ type Logs interface {
 	All() iter.Seq[*log.Log]
 	DirOf(l *log.Log) [16]byte
 	Offline() [][16]byte
+	Future(topic string, partition int32) *log.Log
+	CreateFuture(topic string, partition int32, dir [16]byte) (*log.Log, error)
+	DeleteFuture(topic string, partition int32) error
+	Promote(topic string, partition int32) (*log.Log, error)
 }
 
 // Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
@@ -90,6 +94,7 @@ type Manager struct {
 	proposals  proposals
 	placements placements
 	throttles  throttles
+	moves      moves
 	followers  fetchers
 	watched    watched
 	ticker     ticker
@@ -328,6 +333,7 @@ func (m *Manager) takeOne(s *step) {
 	}
 	m.place(s.p, s.to)
 	s.p.become(m, s.to)
+	m.resumeMove(s.p)
 }
 
 // put makes a partition one that can be found, or, with nil, not any more.
@@ -360,6 +366,9 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 		dir := mp.Dir(m.o.NodeID)
 		if dir.IsReserved() {
 			dir = metadata.DirUnassigned
+			if preferred, ok := m.preferredDir(p.topic, p.index); ok {
+				dir = preferred
+			}
 		}
 		var err error
 		l, err = m.o.Dirs.Create(p.topic, p.id, p.index, dir, p.config.Load().Log)

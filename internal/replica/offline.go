@@ -11,16 +11,21 @@ func (m *Manager) DirsFailed() {
 	n := 0
 	m.All(func(p *Partition) {
 		if l := p.log.Load(); l != nil && l.Err() != nil {
-			r := p.role.Load()
-			p.resign(m, &role{leaderID: r.leaderID, leaderEpoch: r.leaderEpoch, offline: true})
-			p.log.Store(nil)
-			p.advanced()
+			m.offline(p)
 			n++
 		}
 	})
 	if n > 0 {
 		m.o.Logger.Error("replicas are offline, their log directory has failed", "replicas", n)
 	}
+}
+
+// offline takes a replica out of service.
+func (m *Manager) offline(p *Partition) {
+	r := p.role.Load()
+	p.resign(m, &role{leaderID: r.leaderID, leaderEpoch: r.leaderEpoch, offline: true})
+	p.log.Store(nil)
+	p.advanced()
 }
 
 // mayBeOffline tells that a replica may have its log in a directory that is offline, so that making another one would lose

@@ -39,7 +39,7 @@ func (p *Partition) ListOffset(timestamp int64, isolation Isolation, epoch int32
 	if err != nil {
 		return noOffset, err
 	}
-	l := ld.log
+	l := ld.log.load()
 	switch timestamp {
 	case EarliestTimestamp, EarliestLocalTimestamp:
 		start := l.StartOffset()

@@ -130,7 +130,7 @@ func (p *Partition) Available(o *ReadOptions) int64 {
 		if err != nil {
 			return 0
 		}
-		l = ld.log
+		l = ld.log.load()
 	}
 	offset, limit := o.Offset, l.HighWatermark()
 	switch {
@@ -147,7 +147,7 @@ func (p *Partition) Available(o *ReadOptions) int64 {
 
 // diverging compares a reader's last epoch with ours (KIP-595): nil if its log is a prefix of ours.
 func (ld *leader) diverging(offset int64, epoch int32) (*EpochEnd, error) {
-	return ld.p.diverging(ld.log, ld.epoch, offset, epoch)
+	return ld.p.diverging(ld.log.load(), ld.epoch, offset, epoch)
 }
 
 func (p *Partition) diverging(l *log.Log, current int32, offset int64, epoch int32) (*EpochEnd, error) {

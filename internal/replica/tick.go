@@ -33,6 +33,7 @@ func (m *Manager) start() {
 	m.proposals.m, m.proposals.ctx = m, t.ctx
 	m.placements.m, m.placements.ctx = m, t.ctx
 	m.followers.m = m
+	m.moves.m = m
 	m.startThrottles()
 	m.watched.leaders = make(map[*leader]struct{})
 	if m.o.Inline || m.o.Alter == nil {
@@ -53,6 +54,17 @@ func (m *Manager) start() {
 	})
 }
 
+// run starts a goroutine that Close waits for; false after Close.
+func (t *ticker) run(do func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.wg.Go(do)
+	return true
+}
+
 // wake has the ticker's goroutine look at the clock again.
 func (m *Manager) wake() {
 	select {
@@ -64,6 +76,9 @@ func (m *Manager) wake() {
 // Close ends the fetchers and what else goes on beside. The partitions stay as they are: followers are not fetched for,
 // and ISRs do not change any more.
 func (m *Manager) Close() {
+	m.ticker.mu.Lock()
+	m.ticker.closed = true
+	m.ticker.mu.Unlock()
 	m.ticker.cancel()
 	m.followers.close()
 	m.ticker.wg.Wait()
@@ -91,6 +106,9 @@ func (m *Manager) Tick() time.Duration {
 	m.reviewWatched()
 	m.proposals.release() // and sends what is due
 	m.placements.send()
+	if m.o.Inline {
+		m.moves.step()
+	}
 	wait := tickInterval
 	for _, due := range []time.Time{m.proposals.due(), m.placements.due()} {
 		if !due.IsZero() {
