@@ -36,9 +36,10 @@ The Kafka storage tool.
 positional arguments:
   {info,format,random-uuid}
     info                 Get information about the Kafka log directories on this node.
-    format               Format the Kafka log directories on this node. A broker formats empty
-                         directories by itself when it starts; this is for who wants to choose
-                         the cluster id.
+    format               Format the Kafka log directories on this node. A node formats empty
+                         directories by itself when it starts, and the nodes of
+                         controller.quorum.voters agree on a cluster id; this is for who wants to
+                         choose the id, or to have the voters in the metadata log.
     random-uuid          Print a random UUID.
 
 optional arguments:
@@ -52,7 +53,7 @@ Examples
 
 const storageFormatUsage = `usage: kafka-storage format [-h] --config CONFIG --cluster-id CLUSTER_ID [--ignore-formatted]
                      [--release-version RELEASE_VERSION]
-                     [--standalone | --no-initial-controllers]
+                     [--standalone | --no-initial-controllers | --initial-controllers INITIAL_CONTROLLERS]
 
 optional arguments:
   -h, --help             show this help message and exit
@@ -66,10 +67,19 @@ optional arguments:
   --release-version RELEASE_VERSION, -r RELEASE_VERSION
                          The release version to use for the initial feature settings. The only one
                          is ` + releaseVersion + `.
-  --standalone, -s       Format a node that is the only one of its controller quorum: every node is,
-                         in this version.
+  --standalone, -s       Used to initialize a controller as a single-node dynamic quorum.
   --no-initial-controllers, -N
-                         Accepted, as there is only the one controller.
+                         Used to initialize a server without a dynamic quorum topology.
+  --initial-controllers INITIAL_CONTROLLERS, -I INITIAL_CONTROLLERS
+                         Used to initialize a server with a specific dynamic quorum topology. The
+                         argument is a comma-separated list of id@hostname:port:directory. The same
+                         values must be used to format all nodes.
+
+Examples
+  kafka-storage format -t $ID -c config/server.properties
+  kafka-storage format -t $ID -c controller1.properties --standalone
+  kafka-storage format -t $ID -c controller1.properties --initial-controllers \
+      1@host1:9093:JEXY6aqzQY-32P5TStzaFg,2@host2:9093:MvDxzVmcRsaTz33bUuRU6A,3@host3:9093:07R5amHmR32VDA6jHkGbTA
 `
 
 const storageInfoUsage = `usage: kafka-storage info [-h] --config CONFIG [--output text|json]
@@ -84,7 +94,9 @@ optional arguments:
 // storageFlags are the options of a subcommand.
 type storageFlags struct {
 	config, clusterID, release, output string
+	initialControllers                 string
 	ignoreFormatted, help              bool
+	standalone, noInitialControllers   bool
 	later                              string // an option that this version cannot do
 }
 
@@ -153,16 +165,15 @@ func parseStorage(command string, args []string) (storageFlags, error) {
 	case "info":
 		text["--output"] = &f.output
 	case "format":
-		var ignored bool
 		text["--cluster-id"], text["-t"] = &f.clusterID, &f.clusterID
 		text["--release-version"], text["-r"] = &f.release, &f.release
-		for _, later := range []string{"--add-scram", "-S", "--feature", "-f", "--initial-controllers", "-I"} {
+		text["--initial-controllers"], text["-I"] = &f.initialControllers, &f.initialControllers
+		for _, later := range []string{"--add-scram", "-S", "--feature", "-f"} {
 			text[later] = &f.later
 		}
 		switches["--ignore-formatted"], switches["-g"] = &f.ignoreFormatted, &f.ignoreFormatted
-		for _, n := range []string{"--standalone", "-s", "--no-initial-controllers", "-N"} {
-			switches[n] = &ignored
-		}
+		switches["--standalone"], switches["-s"] = &f.standalone, &f.standalone
+		switches["--no-initial-controllers"], switches["-N"] = &f.noInitialControllers, &f.noInitialControllers
 	}
 	for len(args) > 0 {
 		name, value, hasValue := strings.Cut(args[0], "=")
@@ -189,6 +200,12 @@ func parseStorage(command string, args []string) (storageFlags, error) {
 		return f, errors.New("argument --config/-c is required")
 	case command == "format" && f.clusterID == "":
 		return f, errors.New("argument --cluster-id/-t is required")
+	case f.standalone && f.noInitialControllers:
+		return f, errors.New("argument --no-initial-controllers/-N: not allowed with argument --standalone/-s")
+	case f.standalone && f.initialControllers != "":
+		return f, errors.New("argument --initial-controllers/-I: not allowed with argument --standalone/-s")
+	case f.noInitialControllers && f.initialControllers != "":
+		return f, errors.New("argument --initial-controllers/-I: not allowed with argument --no-initial-controllers/-N")
 	case f.output != "text" && f.output != "json":
 		return f, fmt.Errorf("argument --output: invalid choice: '%s' (choose from 'text', 'json')", f.output)
 	case f.release != releaseVersion:
@@ -201,6 +218,10 @@ func storageFormat(v *config.Values, f storageFlags, io IO) error {
 	nodeID, ok := v.NodeID()
 	if !ok {
 		return errors.New("node.id is not set in " + f.config)
+	}
+	voters, err := initialVoters(v, f)
+	if err != nil {
+		return err
 	}
 	var empty []string
 	for _, dir := range node.Directories(v) {
@@ -223,11 +244,17 @@ func storageFormat(v *config.Values, f storageFlags, io IO) error {
 	}
 	for _, dir := range empty {
 		kind := "data directory"
-		if dir == v.MetadataDir() {
+		switch {
+		case dir != v.MetadataDir():
+		case len(voters) == 0:
 			kind = "metadata directory"
+		case slices.ContainsFunc(voters, func(o node.InitialVoter) bool { return o.ID == nodeID }):
+			kind = "dynamic metadata voter directory"
+		default:
+			kind = "dynamic metadata directory"
 		}
 		fmt.Fprintf(io.Out, "Formatting %s %s with metadata.version %s.\n", kind, dir, f.release)
-		if err := log.Format(vfs.OS{}, dir, f.clusterID, nodeID); err != nil {
+		if err := node.FormatDirectory(v, dir, f.clusterID, nodeID, voters); err != nil {
 			return fmt.Errorf("Error while writing meta.properties file %s: %w", dir, err)
 		}
 	}

@@ -75,3 +75,57 @@ func TestStorageUsage(t *testing.T) {
 		}
 	}
 }
+
+func TestStorageOfADynamicQuorum(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "s.properties")
+	config := func(id, more string) string {
+		t.Helper()
+		data := filepath.Join(dir, "data-"+id)
+		text := "node.id=" + id + "\nlog.dirs=" + data + "\ncontroller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers=localhost:9093\n" + more
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	const controller = "process.roles=controller\nlisteners=CONTROLLER://localhost:9093\n"
+	const broker = "process.roles=broker\nlisteners=PLAINTEXT://localhost:9092\n"
+	const three = "1@h:9093:JEXY6aqzQY-32P5TStzaFg,2@[::1]:9093:MvDxzVmcRsaTz33bUuRU6A"
+	for i, c := range []struct {
+		id, props, args string
+		want            string // in stdout, or, if it is refused, in stderr
+		snapshot        bool
+	}{
+		{"1", controller, "", "you must specify one of the following: --standalone, --initial-controllers, or --no-initial-controllers.", false},
+		{"1", controller, "--standalone --no-initial-controllers", "not allowed with argument --standalone/-s", false},
+		{"1", controller, "-s -I " + three, "not allowed with argument --standalone/-s", false},
+		{"4", broker, "--standalone", "You can only use --standalone on a controller.", false},
+		{"1", controller, "-I 1:h", "No @ found in dynamic voter string.", false},
+		{"1", controller, "-I @h", "Invalid @ at beginning", false},
+		{"1", controller, "-I 1@", "No hostname found after node id.", false},
+		{"1", controller, "-I -1@h:1:x", "Invalid negative node id -1", false},
+		{"1", controller, "-I 1@[::1", "no right bracket", false},
+		{"1", controller, "-I 1@[::1]9:x", "Port section must start with a colon.", false},
+		{"1", controller, "-I 1@h", "No colon following hostname could be found.", false},
+		{"1", controller, "-I 1@h:9093", "No colon following port could be found.", false},
+		{"1", controller, "-I 1@h:x:y", "Failed to parse port", false},
+		{"1", controller, "-I 1@h:99999:y", "Invalid port 99999", false},
+		{"1", controller, "-I 1@h:1:y", "Failed to parse directory ID", false},
+		{"1", controller, "-I " + three + "," + three, "Node id 1 was specified more than once.", false},
+		{"1", controller, "-I ,", "No voters given.", false},
+		{"1", controller, "--standalone", "Formatting dynamic metadata voter directory ", true},
+		{"2", controller, "--no-initial-controllers", "Formatting metadata directory ", false},
+		{"3", controller, "--initial-controllers=" + three, "Formatting dynamic metadata directory ", true},
+		{"4", broker, "", "Formatting metadata directory ", false},
+	} {
+		data := config(c.id, c.props)
+		code, out, errs := storage(t, strings.Fields("format -t cluster -c "+file+" "+c.args)...)
+		if !strings.Contains(out+errs, c.want) || (code == 0) != strings.HasPrefix(c.want, "Formatting") {
+			t.Errorf("%d: %s: code %d\n%s%s", i, c.args, code, out, errs)
+		}
+		_, err := os.Stat(filepath.Join(data, "__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint"))
+		if (err == nil) != c.snapshot {
+			t.Errorf("%d: %s: snapshot of voters: %v", i, c.args, err)
+		}
+	}
+}

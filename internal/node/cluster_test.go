@@ -77,7 +77,7 @@ func (c *cluster) start(id int, extra ...string) (*Node, error) {
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
 	defer cancel()
-	return Start(ctx, Options{Config: v, Logs: NewLogs(prefixed{fmt.Sprintf("%d ", id), c.t}, slog.LevelDebug)})
+	return Start(ctx, Options{Config: v, Logs: NewLogs(prefixed{fmt.Sprintf("%d ", id), c.t}, slog.LevelInfo)})
 }
 
 // run starts all nodes that do not run.
