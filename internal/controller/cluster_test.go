@@ -211,3 +211,35 @@ func TestUpgradeQuorum(t *testing.T) {
 		}
 	})
 }
+
+// A controller that was busy looks at the heartbeats that waited for it before it looks at the clock.
+func TestHeartbeatsBeforeTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, j := shell(t, map[string]string{"broker.session.timeout.ms": "9000"})
+		registerOne(t, c)
+		written := len(j.batches)
+		beat := func() {
+			req := kmsg.NewPtrBrokerHeartbeatRequest()
+			req.BrokerID, req.BrokerEpoch, req.CurrentMetadataOffset = 1, c.Image().Broker(1).Epoch, c.Image().Offset()
+			c.Do(t.Context(), Caller{}, req, func(kmsg.Response) {})
+		}
+		// The goroutine is busy from before the first tick until after the session's end, but hears of the broker in between.
+		// Which of two channels a select takes is chance, so it is tried often.
+		for range 20 {
+			beat()
+			synctest.Wait()
+			busy := make(chan struct{})
+			c.enqueue(event{do: func() {
+				<-busy
+				c.machine.soft.lastTickMs = c.o.Now().UnixMilli() // it was busy in small steps, not stopped
+			}})
+			time.Sleep(9001 * time.Millisecond)
+			beat()
+			close(busy)
+			synctest.Wait()
+			if len(j.batches) > written { // fenced, and then brought back by the heartbeat
+				t.Fatal("fenced with a heartbeat in the queue")
+			}
+		}
+	})
+}

@@ -24,8 +24,8 @@ type Caller struct {
 	Listener   string
 }
 
-// Options is what a Controller is put together from. All fields but Bootstrap, Logger, Now, OnFail and OnActive
-// are required.
+// Options is what a Controller is put together from. All fields but Bootstrap, Logger, Now, OnFail, OnActive
+// and OnLeader are required.
 type Options struct {
 	NodeID    int32
 	ClusterID string
@@ -45,6 +45,8 @@ type Options struct {
 	// controller knows of nobody when he was last heard of, so the shell looks who is still there, and tells by Lost. It
 	// must not block.
 	OnActive func(*metadata.Image)
+	// OnLeader is told each time another node has become the active controller. It must not block.
+	OnLeader func()
 }
 
 // Controller follows the metadata log and, while its journal leads, decides what is written to it.

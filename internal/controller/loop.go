@@ -229,6 +229,9 @@ func (c *Controller) follow(leader int32) {
 	c.drop()
 	c.leader.Store(leader)
 	c.o.Logger.Info("this node is not the active controller", "leader", leader)
+	if leader >= 0 && c.o.OnLeader != nil {
+		c.o.OnLeader()
+	}
 }
 
 // drop forgets the machine and what it decided but nobody knows to be committed.
