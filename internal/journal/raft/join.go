@@ -112,6 +112,11 @@ func (e *Engine) tickJoining() error {
 			"voters", e.voters.ids(), "answered", len(e.join.epochs))
 	}
 	if !e.asking() {
+		// A leader may have been elected in the very epoch that we began, with a vote of our former self for all we know.
+		// It would stay, and we would never vote: the next epoch is above its.
+		if s := e.node.BasicStatus(); s.Lead != 0 && s.GetTerm() == uint64(*e.quorum.Joining) {
+			return e.beginEpoch(s.GetTerm())
+		}
 		return nil
 	}
 	if e.join.ticks%2 == 0 {
@@ -133,6 +138,11 @@ func (e *Engine) haveEpochs() error {
 	for _, epoch := range e.join.epochs {
 		highest = max(highest, epoch)
 	}
+	return e.beginEpoch(highest)
+}
+
+// beginEpoch begins the second stage in an epoch above another.
+func (e *Engine) beginEpoch(highest uint64) error {
 	if highest >= maxEpoch {
 		return fmt.Errorf("%w: a voter is at epoch %d, over %d", journal.ErrCorrupt, highest, maxEpoch)
 	}
@@ -150,6 +160,9 @@ func (e *Engine) haveEpochs() error {
 	next.LeaderEpoch, next.VotedID, next.LeaderID, next.Joining = int32(epoch), -1, -1, new(int32(epoch))
 	return e.saveQuorum(next)
 }
+
+// Joining reports whether this voter waits to be brought up to date before it votes. It is for an engine that is Stepped.
+func (e *Engine) Joining() bool { return e.join != nil }
 
 // afterJoining ends the second stage when an entry is durable here whose leader was elected without us.
 func (e *Engine) afterJoining() error {
