@@ -163,6 +163,9 @@ func testTopicConfig(overrides map[string]string) replica.TopicConfig {
 	if v, ok := overrides["max.message.bytes"]; ok {
 		fmt.Sscan(v, &c.Log.MaxMessageBytes)
 	}
+	if v, ok := overrides["flush.messages"]; ok {
+		fmt.Sscan(v, &c.Log.FlushMessages)
+	}
 	if v, ok := overrides["compression.type"]; ok {
 		c.Log.CompressionType = v
 	}

@@ -306,3 +306,37 @@ func BenchmarkFollowerRound(b *testing.B) {
 		})
 	}
 }
+
+// A follower writes what it gets for many partitions side by side when each write waits for the disk, and has it on disk
+// before it says so.
+func TestFollowerFlushesManyPartitions(t *testing.T) {
+	c := startCluster(t, 2, 30*time.Second)
+	value := "1"
+	c.publish(&metadata.ConfigRecord{ResourceType: int8(metadata.TopicConfig), ResourceName: "t", Name: "flush.messages", Value: &value})
+	const partitions = 40
+	c.createTopic("t", partitions, 1, 2)
+	client := c.brokers[0].dial()
+	for round := range 5 {
+		req := produceRequest(13, "t", 0, -1, batch(fmt.Sprint(round)))
+		one := req.Topics[0].Partitions[0]
+		for i := int32(1); i < partitions; i++ {
+			p := one
+			p.Partition, p.Records = i, batch(fmt.Sprint(round))
+			req.Topics[0].Partitions = append(req.Topics[0].Partitions, p)
+		}
+		for _, p := range do[*kmsg.ProduceResponse](client, req).Topics[0].Partitions {
+			if p.ErrorCode != 0 || p.BaseOffset != int64(round) {
+				t.Fatalf("%+v", p)
+			}
+		}
+	}
+	for i := range int32(partitions) {
+		p, err := c.brokers[1].manager.Partition("t", i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end, point := p.Log().EndOffset(), p.Log().RecoveryPoint(); end != 5 || point != 5 {
+			t.Fatalf("partition %d of the follower ends at %d and is on disk up to %d", i, end, point)
+		}
+	}
+}

@@ -3,7 +3,9 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"gregor/internal/metadata"
@@ -42,7 +44,7 @@ func (m *fetcher) fetched(s *sentRequest, r *kmsg.FetchResponse, now time.Time) 
 	}
 	switch err := kerr.ErrorForCode(r.ErrorCode); err {
 	case nil:
-	case kerr.FetchSessionIDNotFound, kerr.InvalidFetchSessionEpoch, kerr.FetchSessionTopicIDError, kerr.UnknownTopicID, kerr.InconsistentTopicID:
+	case kerr.FetchSessionIDNotFound, kerr.InvalidFetchSessionEpoch, kerr.FetchSessionTopicIDError:
 		// The leader has forgotten the session, or one of us has restarted. No partition is at fault.
 		m.restart()
 		return nil
@@ -52,6 +54,24 @@ func (m *fetcher) fetched(s *sentRequest, r *kmsg.FetchResponse, now time.Time) 
 	if s.full {
 		m.began(r.SessionID)
 	}
+	written := m.writeTogether(s, r)
+	m.each(s, r, func(d *followed, p *kmsg.FetchResponseTopicPartition) {
+		if err, ok := written[d]; ok {
+			delete(written, d) // named twice: the second time it is old
+			m.appended(d, p, err, now)
+			return
+		}
+		m.fetchedPartition(d, p, now)
+	})
+	if s.full && m.session == 0 {
+		m.restart() // the leader has no room for a session: everything is named each time
+	}
+	return nil
+}
+
+// each calls do with the partitions of a response that answer the position we have. What answers an older one than what we
+// are about to tell is old.
+func (m *fetcher) each(s *sentRequest, r *kmsg.FetchResponse, do func(*followed, *kmsg.FetchResponseTopicPartition)) {
 	for i := range r.Topics {
 		t := &r.Topics[i]
 		id := metadata.UUID(t.TopicID)
@@ -60,17 +80,52 @@ func (m *fetcher) fetched(s *sentRequest, r *kmsg.FetchResponse, now time.Time) 
 		}
 		for j := range t.Partitions {
 			d := m.parts[partitionKey{id, t.Partitions[j].Partition}]
-			// What answers an older position than the one that we are about to tell is old.
-			if d == nil || d.state != fetchReady || d.queued || d.sequence > s.sequence {
-				continue
+			if d != nil && d.state == fetchReady && !d.queued && d.sequence <= s.sequence {
+				do(d, &t.Partitions[j])
 			}
-			m.fetchedPartition(d, &t.Partitions[j], now)
 		}
 	}
-	if s.full && m.session == 0 {
-		m.restart() // the leader has no room for a session: everything is named each time
+}
+
+// writesAtOnce is how many logs are written at the same time if each write waits for the disk.
+const writesAtOnce = 16
+
+// writeTogether appends the records of all partitions that are flushed with each append (flush.messages), side by side:
+// one after the other, each would wait for its own fsync. It returns how it went; the others are written in their turn.
+func (m *fetcher) writeTogether(s *sentRequest, r *kmsg.FetchResponse) map[*followed]error {
+	if m.m.o.Inline {
+		return nil
 	}
-	return nil
+	var all map[*followed]*kmsg.FetchResponseTopicPartition
+	m.each(s, r, func(d *followed, p *kmsg.FetchResponseTopicPartition) {
+		c := d.f.p.config.Load()
+		if p.ErrorCode != 0 || p.DivergingEpoch.Epoch >= 0 || len(p.RecordBatches) == 0 || c.Log == nil || c.Log.FlushMessages == math.MaxInt64 {
+			return
+		}
+		if all == nil {
+			all = make(map[*followed]*kmsg.FetchResponseTopicPartition)
+		}
+		all[d] = p
+	})
+	if len(all) < 2 {
+		return nil
+	}
+	written := make(map[*followed]error, len(all))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	room := make(chan struct{}, writesAtOnce)
+	for d, p := range all {
+		room <- struct{}{}
+		wg.Go(func() {
+			err := d.f.appendFetched(p.RecordBatches, p.HighWatermark, p.LogStartOffset)
+			mu.Lock()
+			written[d] = err
+			mu.Unlock()
+			<-room
+		})
+	}
+	wg.Wait()
+	return written
 }
 
 // began notes the session that a full request began. What was named later, or left meanwhile, is told in the next
@@ -103,16 +158,21 @@ func (m *fetcher) fetchedPartition(d *followed, p *kmsg.FetchResponseTopicPartit
 			m.fail(d, fmt.Errorf("%w: the leader's log ends epoch %d at offset %d, which changes nothing here", errProtocol, p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset), now)
 		}
 	default:
-		if err := d.f.appendFetched(p.RecordBatches, p.HighWatermark, p.LogStartOffset); err != nil {
-			m.fail(d, err, now)
-			return
-		}
-		d.failures = 0
-		d.leaderHW = p.HighWatermark
-		d.f.got(len(p.RecordBatches))
-		if len(p.RecordBatches) > 0 || p.LogStartOffset > d.start {
-			m.locate(d, now)
-		}
+		m.appended(d, p, d.f.appendFetched(p.RecordBatches, p.HighWatermark, p.LogStartOffset), now)
+	}
+}
+
+// appended goes on after the records of a partition were written, or were not.
+func (m *fetcher) appended(d *followed, p *kmsg.FetchResponseTopicPartition, err error, now time.Time) {
+	if err != nil {
+		m.fail(d, err, now)
+		return
+	}
+	d.failures = 0
+	d.leaderHW = p.HighWatermark
+	d.f.got(len(p.RecordBatches))
+	if len(p.RecordBatches) > 0 || p.LogStartOffset > d.start {
+		m.locate(d, now)
 	}
 }
 
