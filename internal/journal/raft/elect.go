@@ -124,7 +124,12 @@ func (e *Engine) removed(by int32) {
 		return
 	}
 	e.wasRemoved = true
-	e.o.Logger.Info("this node is no voter any more and follows as an observer", "by", by, "epoch", e.quorum.LeaderEpoch)
+	if e.join != nil {
+		e.o.Logger.Warn("the quorum knows this voter by the directory id of another disk: remove that voter and add this one (kafka-metadata-quorum remove-controller, add-controller); it follows as an observer meanwhile",
+			"by", by, "directory_id", directoryText(e.o.DirectoryID))
+	} else {
+		e.o.Logger.Info("this node is no voter any more and follows as an observer", "by", by, "epoch", e.quorum.LeaderEpoch)
+	}
 	if e.o.Removed != nil {
 		e.o.Removed()
 	}

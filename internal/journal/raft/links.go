@@ -241,7 +241,7 @@ func joined(queue []*MessageRequest) (requests []*MessageRequest) {
 	size := 0
 	for _, r := range queue {
 		n := len(r.Messages[0])
-		if last := len(requests) - 1; last >= 0 && size+n <= maxBytes && len(requests[last].Messages) < maxMessages {
+		if last := len(requests) - 1; last >= 0 && size+n <= maxBytes && len(requests[last].Messages) < maxMessages && requests[last].ToDirectory == r.ToDirectory {
 			requests[last].Messages = append(requests[last].Messages, r.Messages[0])
 			size += n
 			continue

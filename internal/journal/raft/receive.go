@@ -20,13 +20,18 @@ func (e *Engine) Receive(r *MessageRequest) error {
 	if err := e.check(r); err != nil {
 		return err
 	}
-	messages := make([]*pb.Message, len(r.Messages))
+	stranger := e.stranger(r)
+	var messages []*pb.Message
 	size := 0
 	for i, data := range r.Messages {
-		var err error
-		if messages[i], err = e.decode(r.From, data); err != nil {
+		m, err := e.decode(r.From, data)
+		if err != nil {
 			return fmt.Errorf("%w: message %d of node %d: %w", kerr.InvalidRequest, i, r.From, err)
 		}
+		if stranger && etcd.IsResponseMsg(m.GetType()) {
+			continue // what the voter promised, nobody else did
+		}
+		messages = append(messages, m)
 		size += len(data)
 	}
 	e.mu.Lock()
@@ -74,11 +79,12 @@ func (e *Engine) check(r *MessageRequest) error {
 		return err
 	}
 	e.mu.Lock()
-	v := e.known.find(r.From)
+	me := e.known.find(r.To)
 	e.mu.Unlock()
-	if v != nil && v.DirectoryID != (journal.DirectoryID{}) && r.FromDirectory != v.DirectoryID {
-		return fmt.Errorf("%w: voter %d is the one with directory id %s, this is %s: its disk was replaced, so remove the old voter and add this one (kafka-metadata-quorum remove-controller, add-controller)",
-			kerr.InconsistentVoterSet, r.From, directoryText(v.DirectoryID), directoryText(r.FromDirectory))
+	if me == nil && r.ToDirectory == (journal.DirectoryID{}) {
+		// The sender knows a voter of this id by its configuration. That one's disk is gone: this log does not tell of it.
+		return fmt.Errorf("%w: the log of node %d does not say that it votes, and node %d does not know it by its directory id",
+			kerr.InconsistentVoterSet, r.To, r.From)
 	}
 	return nil
 }
@@ -99,6 +105,15 @@ func checkAddressee(o *Options, r *MessageRequest) error {
 		return fmt.Errorf("%w: a message for node %d says that it comes from node %d", kerr.InconsistentVoterSet, r.To, r.From)
 	}
 	return nil
+}
+
+// stranger reports that our log knows another disk by the sender's id: the sender, or the voter in our log, is not one (any
+// more). Its requests are judged by what they ask for: our log may be the old one.
+func (e *Engine) stranger(r *MessageRequest) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := e.known.find(r.From)
+	return v != nil && v.DirectoryID != (journal.DirectoryID{}) && r.FromDirectory != v.DirectoryID
 }
 
 // leftOut is where the change of the voters lies that a node, with its disk, is not part of, if it is committed; else -1.

@@ -3,6 +3,7 @@ package raft
 import (
 	"slices"
 
+	etcd "go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
@@ -38,7 +39,12 @@ func (e *Engine) sendOne(m *pb.Message) error {
 	r := &MessageRequest{
 		ClusterID: e.o.ClusterID, From: e.o.NodeID, To: nodeID(m.GetTo()), FromDirectory: e.o.DirectoryID, Messages: [][]byte{data},
 	}
-	if v := e.voters.find(r.To); v != nil {
+	if etcd.IsResponseMsg(m.GetType()) {
+		// It is for who asked, and our log may know an older voter by that id.
+		e.mu.Lock()
+		r.ToDirectory = e.directory[r.To]
+		e.mu.Unlock()
+	} else if v := e.voters.find(r.To); v != nil {
 		r.ToDirectory = v.DirectoryID
 	}
 	if v := e.voters.find(r.From); v != nil && len(v.Endpoints) > 0 {

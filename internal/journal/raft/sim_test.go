@@ -16,6 +16,8 @@ import (
 
 	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // The simulation runs several engines on one goroutine, with a network that loses, delays, repeats and reorders messages
@@ -192,7 +194,7 @@ func (n *simNode) stop(power bool) {
 		n.post() // what went out before
 	}
 	e := n.e
-	n.e = nil
+	n.e, n.epoch = nil, 0
 	if power {
 		n.disk = n.disk.Crash(n.w.rnd)
 	}
@@ -352,7 +354,7 @@ func (w *world) deliver(l letter) {
 		w.fatal("%v", err)
 	}
 	n.run(func() {
-		if err := n.e.Receive(&r); err != nil && !strings.Contains(err.Error(), "its disk was replaced") {
+		if err := n.e.Receive(&r); err != nil && !errors.Is(err, kerr.InconsistentVoterSet) {
 			w.fatal("node %d: %v", n.id, err)
 		}
 	})
@@ -442,14 +444,22 @@ func (w *world) fault() {
 
 // wipe replaces a disk, if no more were replaced and not brought up to date than may be lost at once.
 func (w *world) wipe(n *simNode) {
-	away, voters := 0, len(w.nodes)
+	away, voters, inLog := 0, len(w.nodes), false
 	for _, o := range w.nodes {
 		if !o.joined {
 			away++
 		}
 	}
 	if w.changes {
-		return // TODO
+		leader := w.leader()
+		if leader == nil {
+			return
+		}
+		set := leader.e.voters
+		away, voters, inLog = w.gone(leader), len(set.voters), set.version > 0
+		if set.find(n.id) == nil || !inLog {
+			return
+		}
 	}
 	if away >= (voters-1)/2 || !n.joined || w.highest == 0 {
 		return
@@ -457,9 +467,33 @@ func (w *world) wipe(n *simNode) {
 	w.note("node %d gets a new disk", n.id)
 	w.wipes++
 	n.stop(true)
-	n.disk, n.joined = w.newDisk(), false
-	n.o.Joining, n.o.DirectoryID = true, [16]byte{byte(n.id), byte(2 + w.wipes)}
+	n.disk, n.joined = w.newDisk(), inLog
+	n.o.Joining, n.o.DirectoryID = !inLog, [16]byte{byte(n.id), byte(2 + w.wipes)}
+	if inLog {
+		n.o.Voters, n.o.Follow = nil, true // as a Member does
+	}
 	n.start()
+}
+
+// leader is the newest one.
+func (w *world) leader() (newest *simNode) {
+	for _, o := range w.nodes {
+		if o.epoch != 0 && (newest == nil || o.epoch > newest.epoch) {
+			newest = o
+		}
+	}
+	return newest
+}
+
+// gone counts the voters whose disks were replaced, or that join still.
+func (w *world) gone(leader *simNode) (count int) {
+	set := leader.e.voters
+	for _, v := range set.voters {
+		if n := w.node(v.ID); !n.joined || set.version > 0 && v.DirectoryID != n.o.DirectoryID {
+			count++
+		}
+	}
+	return count
 }
 
 // heal ends all faults and waits until everybody has everything.
@@ -501,12 +535,7 @@ func (w *world) heal() {
 
 // votes reports whether a node is one of the voters that the newest leader has.
 func (w *world) votes(n *simNode) bool {
-	var newest *simNode
-	for _, o := range w.nodes {
-		if o.epoch != 0 && (newest == nil || o.epoch > newest.epoch) {
-			newest = o
-		}
-	}
+	newest := w.leader()
 	if newest == nil {
 		return true
 	}
@@ -520,6 +549,8 @@ func (w *world) operate(leader *simNode) {
 	n := w.any()
 	i := slices.IndexFunc(current, func(v journal.Voter) bool { return v.ID == n.id })
 	switch {
+	case i >= 0 && current[i].DirectoryID == n.o.DirectoryID && w.gone(leader) > 0:
+		return // who is there is needed
 	case i >= 0 && len(current) > 1:
 		key := journal.VoterKey{ID: n.id, DirectoryID: current[i].DirectoryID}
 		if key.DirectoryID == (journal.DirectoryID{}) {
