@@ -29,9 +29,17 @@ func (n *Node) newRegistration(values *config.Values) {
 		taken:   n.dirs.SetBrokerEpoch,
 		inUse:   n.idInUse,
 		fail:    n.fail,
-		hurry:   make(chan struct{}, 1),
+		hurry:   n.hurry,
 	}
 	n.reg.epoch.Store(-1)
+}
+
+// beatNow has the next heartbeat of this broker, if it is one, not wait for its time.
+func (n *Node) beatNow() {
+	select {
+	case n.hurry <- struct{}{}:
+	default:
+	}
 }
 
 func (n *Node) registrationRequest(values *config.Values) *kmsg.BrokerRegistrationRequest {

@@ -43,6 +43,9 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 				srv.BrokersUnknown(image)
 			}
 		},
+		// A new active controller notices at once that this process has ended, but only by a connection that breaks: the
+		// first heartbeat to it does not wait for its time.
+		OnLeader: n.beatNow,
 	}); err != nil {
 		_ = j.Close()
 		return err

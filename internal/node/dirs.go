@@ -79,10 +79,7 @@ func (n *Node) dirOffline(d log.Dir, err error) {
 func (n *Node) watchDirs() {
 	told := func() {
 		n.repl.DirsFailed()
-		select {
-		case n.reg.hurry <- struct{}{}:
-		default:
-		}
+		n.beatNow()
 	}
 	n.dirsFailed.Store(&told)
 	if len(n.dirs.Offline()) > 0 {

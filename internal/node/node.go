@@ -62,6 +62,7 @@ type Node struct {
 	group   *group.Service
 	brk     *broker.Broker
 	reg     *registration
+	hurry   chan struct{} // see beatNow
 
 	dirsOpened chan struct{}
 	dirsFailed atomic.Pointer[func()] // see watchDirs
@@ -80,7 +81,7 @@ type Node struct {
 // started has ended.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	began := time.Now()
-	n := &Node{logs: o.Logs, dial: o.Dial, now: o.Now, dirsOpened: make(chan struct{}), failed: make(chan struct{})}
+	n := &Node{logs: o.Logs, dial: o.Dial, now: o.Now, dirsOpened: make(chan struct{}), failed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	if n.logs == nil {
 		n.logs = NewLogs(discard{}, levelFatal)
 	}
