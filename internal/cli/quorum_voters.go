@@ -12,6 +12,7 @@ import (
 	"gregor/internal/log"
 	"gregor/internal/log/vfs"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -126,6 +127,9 @@ func (c *clusterClient) addVoter(ctx context.Context, v *quorumVoter, dryRun boo
 		resp, err := req.RequestWith(ctx, c)
 		if err == nil {
 			err = answer(resp.ErrorCode, resp.ErrorMessage)
+		}
+		if errors.Is(err, kerr.DuplicateVoter) {
+			return fmt.Errorf("%w. If its metadata directory is a new one, remove controller %d with the old directory's id first: describe --replication shows it", err, v.id)
 		}
 		if err != nil {
 			return quorumUnsupported(err)
