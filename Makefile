@@ -12,7 +12,7 @@ RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|con
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash faults lint fmt vet staticcheck imports shell fuzz bench interop clean
+.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench interop clean
 
 all: build
 
@@ -41,6 +41,18 @@ crash: build
 # Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart. Needs Linux and root.
 faults: build
 	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) $(TESTFLAGS)
+
+# Simulated clusters, SEEDS of them from SEED on. `make sim-mutants` makes mistakes in the program, and looks whether the
+# simulation finds each within MUTANTS worlds.
+SEEDS   ?= 2000
+SEED    ?= 0
+MUTANTS ?= 300
+
+sim:
+	$(GO) test ./test/sim -count=1 -run 'TestSeeds|TestSame' -timeout 60m -sim.seeds=$(SEEDS) -sim.seed=$(SEED)
+
+sim-mutants:
+	$(GO) test ./test/sim -count=1 -run TestMutants -timeout 60m -v -sim.mutants=$(MUTANTS)
 
 lint: fmt vet staticcheck imports shell
 

@@ -158,7 +158,7 @@ func (c *cluster) recovering() bool {
 // healthy reports whether every replica is in sync.
 func (c *cluster) healthy() bool {
 	for _, n := range c.nodes {
-		if n.proc == nil || n.proc.reg == nil || n.proc.reg.fenced || !n.proc.reg.known(c.check.image) {
+		if n.proc == nil || n.proc.reg == nil || n.proc.engine.Joining() || n.proc.reg.fenced || !n.proc.reg.known(c.check.image) {
 			return false
 		}
 	}
@@ -209,10 +209,12 @@ func (c *cluster) retention() {
 			if err != nil || part.ISR() == nil {
 				return
 			}
-			// What a deposed leader deletes nobody else does.
-			if _, err := part.Log().DeleteRecordsBefore(min(r.offset, part.Log().HighWatermark())); err != nil {
+			start, err := part.Log().DeleteRecordsBefore(min(r.offset, part.Log().HighWatermark()))
+			if err != nil {
 				c.w.tracef("%v: %v", n, err)
 			}
+			s := c.check.partitions[partitionKey{part.TopicID(), r.index}]
+			s.deleted = max(s.deleted, start)
 		})
 	}
 }

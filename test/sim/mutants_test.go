@@ -50,6 +50,18 @@ var mutations = []mutation{
 		"if err != nil || !b.HasProducerID() {", "if err != nil || true {"},
 	{"do not sync a partition's log", "log/segment.go",
 		"if err := f.Sync(); err != nil || !sealed {", "if err := error(nil); err != nil || !sealed {"},
+
+	// What the simulation found, undone.
+	{"found: leave what a crash left in memory there", "log/flush.go",
+		"if end := l.EndOffset(); n != math.MaxInt64", "if end := l.EndOffset(); false"},
+	{"found: send the entry of a term that ended in the same turn", "journal/raft/send.go",
+		"if i < e.log.first || i > e.log.lastIndex() || uint64(e.log.at(i).epoch) != entry.GetTerm() {", "if false {"},
+	{"found: join in the epoch of a leader", "journal/raft/join.go",
+		"s.Lead != 0 && s.GetTerm() == uint64(*e.quorum.Joining)", "s.Lead != 0 && false"},
+	{"found: do not ask again when the connection breaks", "replica/fetcher.go",
+		"if d.state == fetchAskEnd || d.state == fetchAskStart {", "if d.state == fetchAskStart {"},
+	{"found: leave the replicas of a replaced disk offline", "replica/manager.go",
+		"if errors.Is(err, log.ErrDirOffline) && len(m.o.Dirs.Offline()) == 0 {", "if false {"},
 }
 
 // TestMutants builds the simulation with one mistake at a time and looks whether it is found. It takes minutes.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 	"testing/cryptotest"
+	"time"
 )
 
 var (
@@ -19,13 +20,26 @@ func run(t *testing.T, seed uint64, o Options) Result {
 	return Run(seed, o)
 }
 
+// ciTime is for how long TestSeeds simulates when nobody says how much, and ciSeeds how many worlds at most.
+const (
+	ciTime  = 50 * time.Second
+	ciSeeds = 400
+)
+
 // TestSeeds simulates worlds, each with other faults. A seed that fails is printed; -sim.seed and -sim.seeds=1 replay it.
 func TestSeeds(t *testing.T) {
-	n := *seeds
+	n, until := *seeds, time.Time{}
 	if n == 0 {
-		n = 200
+		n, until = ciSeeds, time.Now().Add(ciTime)
+	}
+	if testing.Short() {
+		n = min(n, 30)
 	}
 	for i := range n {
+		if !until.IsZero() && time.Now().After(until) {
+			t.Logf("%d worlds of %d in %v", i, n, ciTime)
+			return
+		}
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			o := RandomOptions(seed)
