@@ -20,10 +20,9 @@ type ticker struct {
 	woken  chan struct{}
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	shrunk  time.Time // when lagging followers were looked for last
-	started bool
-	closed  bool
+	mu     sync.Mutex
+	shrunk time.Time // when lagging followers were looked for last
+	closed bool
 }
 
 func (m *Manager) start() {
