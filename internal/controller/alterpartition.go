@@ -100,7 +100,7 @@ func (m *machine) checkISR(req *kmsg.AlterPartitionRequest, p *metadata.Partitio
 	for _, member := range members {
 		b := m.hard.image.Broker(member.BrokerID)
 		// A follower that has restarted since the leader heard of it may have lost what it had (KIP-903).
-		if b == nil || b.Fenced || b.ShuttingDown || member.BrokerEpoch != -1 && member.BrokerEpoch != b.Epoch {
+		if b == nil || b.Fenced || b.ShuttingDown || !b.IsOnlineDir(p.Dir(member.BrokerID)) || member.BrokerEpoch != -1 && member.BrokerEpoch != b.Epoch {
 			return nil, plain(kerr.IneligibleReplica)
 		}
 	}

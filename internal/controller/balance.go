@@ -28,6 +28,16 @@ func (m *machine) balance(e env) decision {
 	return d
 }
 
+// hurryUnclean begins the next round of unclean elections at once when a configuration has come to allow them: somebody
+// waits for his partitions. (Apache Kafka begins it when its time has come.)
+func (m *machine) hurryUnclean(e env, changes []metadata.Record) {
+	for _, r := range changes {
+		if c, ok := r.(*metadata.ConfigRecord); ok && c.Name == keyUnclean && c.Value != nil && *c.Value == "true" {
+			m.soft.unclean.dueMs = e.nowMs
+		}
+	}
+}
+
 // beforeBalance is when the machine wants to see the time again.
 func (m *machine) beforeBalance(e env, periodMs int64) int64 {
 	for _, s := range []*balanceState{&m.soft.preferred, &m.soft.unclean} {

@@ -44,6 +44,7 @@ func (m *machine) alterConfigs(e env, req *kmsg.AlterConfigsRequest) decision {
 	if req.ValidateOnly {
 		records = nil
 	}
+	m.hurryUnclean(e, records)
 	records = append(records, m.clearELR(records)...)
 	if len(records) > maxRecordsPerRequest {
 		return decision{reply: failAll(req, errTooManyRecords)}
@@ -75,6 +76,7 @@ func (m *machine) incrementalAlterConfigs(e env, req *kmsg.IncrementalAlterConfi
 	if req.ValidateOnly {
 		records = nil
 	}
+	m.hurryUnclean(e, records)
 	records = append(records, m.clearELR(records)...)
 	if len(records) > maxRecordsPerRequest {
 		return decision{reply: failAll(req, errTooManyRecords)}

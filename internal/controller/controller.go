@@ -58,7 +58,7 @@ type Controller struct {
 	active chan struct{} // closed when this node led for the first time
 	leader atomic.Int32
 
-	changing sync.WaitGroup // changes of the voters
+	asking sync.WaitGroup // requests that the journal answers
 
 	mu     sync.Mutex // guards what follows; nobody holds it while deciding
 	queue  []event
@@ -201,7 +201,7 @@ func (c *Controller) Close() error {
 	}
 	<-c.done
 	err := c.o.Journal.Close()
-	c.changing.Wait()
+	c.asking.Wait()
 	c.loader.close()
 	return err
 }

@@ -6,6 +6,10 @@
 // of the log add up to, and soft, the brokers' heartbeats, which a failover loses: the new leader grants every broker a
 // full session from the moment it takes over.
 //
+// What a partition's leader, ISR and eligible leader replicas become follows in one place, partitionChange, from what is
+// wanted: who leaves, who comes in, which replicas there are to be, and from where a leader may come. Whoever wants a
+// change (a fenced broker, AlterPartition, a reassignment, an election) says only that. See docs/decisions/0008.
+//
 // The shell (controller.go) is one goroutine. It appends what the machine decides, and lets the reply go when the
 // records are committed and this node's parts have been told of them, so that a client that was told of its new topic
 // finds it on this broker. The loader (loader.go) turns what is committed into images for the parts of the process.

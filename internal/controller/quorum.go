@@ -38,16 +38,18 @@ func (c *Controller) quorum(ctx context.Context, req kmsg.Request, done func(kms
 	case !c.Active():
 		done(Refusal(req, kerr.NotLeaderForPartition))
 	default:
-		if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
-			done(describeQuorum(r, q))
-			break
-		}
-		// One goroutine for each: changes are rare, and the quorum refuses a second one while the first goes on. They end
-		// with the journal at the latest.
+		// One goroutine for each: the journal answers between two of its turns, which may wait for the disk. Changes are rare,
+		// and refused while another goes on. All end with the journal at the latest.
 		c.mu.Lock()
 		closed := c.closed
 		if !closed {
-			c.changing.Go(func() { c.changeVoters(ctx, q, req, done) })
+			c.asking.Go(func() {
+				if r, ok := req.(*kmsg.DescribeQuorumRequest); ok {
+					done(describeQuorum(r, q))
+				} else {
+					c.changeVoters(ctx, q, req, done)
+				}
+			})
 		}
 		c.mu.Unlock()
 		if closed {
@@ -168,7 +170,7 @@ func (c *Controller) upgradeQuorum(e event, reply kmsg.Response) {
 		e.done(Refusal(e.req, kerr.UnsupportedVersion))
 		return
 	}
-	c.changing.Go(func() {
+	c.asking.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), voterTimeout)
 		defer cancel()
 		if err := q.ChangeVoters(ctx, journal.VoterChange{Upgrade: true}); err != nil {
