@@ -117,7 +117,7 @@ func (ld *leader) fetched(f *ReplicaRead, epoch int32, offset, end int64) error 
 // ld.mu is held.
 func (ld *leader) eligible(id int32, r *remoteReplica) bool {
 	b := ld.p.m.broker(id)
-	return b != nil && !b.Fenced && !b.ShuttingDown && (r.brokerEpoch == unknownBrokerEpoch || r.brokerEpoch == b.Epoch)
+	return b != nil && !b.Fenced && !b.ShuttingDown && ld.inOnlineDir(b) && (r.brokerEpoch == unknownBrokerEpoch || r.brokerEpoch == b.Epoch)
 }
 
 // assign keeps a remoteReplica for each follower of an assignment. ld.mu is held.
@@ -140,4 +140,15 @@ func (ld *leader) assign(mp *metadata.Partition) {
 			delete(ld.remote, id)
 		}
 	}
+}
+
+// inOnlineDir tells whether the log directory that holds a broker's replica works, as far as is known. A replica in one that
+// failed fetches no more, and what it had counts for nothing.
+func (ld *leader) inOnlineDir(b *metadata.Broker) bool {
+	image := ld.p.m.current.Load()
+	if image == nil {
+		return true
+	}
+	mp := image.Partition(ld.p.topic, ld.p.index)
+	return mp == nil || b.IsOnlineDir(mp.Dir(b.ID))
 }
