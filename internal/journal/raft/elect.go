@@ -84,6 +84,14 @@ func (e *Engine) tickHurry() {
 	}
 }
 
+// campaignAlone lets the only voter lead again that somebody deposed who does not know that it is the only one.
+func (e *Engine) campaignAlone() error {
+	if s := e.node.BasicStatus(); s.RaftState == etcd.StateLeader {
+		return nil
+	}
+	return e.node.Campaign()
+}
+
 // campaign begins an election, unless there is a leader or this node is about to be one.
 func (e *Engine) campaign() {
 	s := e.node.BasicStatus()
@@ -150,7 +158,7 @@ func (e *Engine) tick() error {
 		return e.tickJoining()
 	}
 	if e.alone() {
-		return nil
+		return e.campaignAlone()
 	}
 	if e.voters.find(e.o.NodeID) == nil {
 		// A leader whose change adds this node would be heard. One whose change removes it has no more to say to it.

@@ -182,6 +182,9 @@ func (e *Engine) step() error {
 	e.node.Advance(rd)
 	e.setStatus()
 	e.takeLead()
+	if led == e.o.NodeID && !e.isMe && e.alone() {
+		e.enqueue(e.campaignAlone)
+	}
 	return e.afterJoining()
 }
 
