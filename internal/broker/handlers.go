@@ -95,7 +95,7 @@ func handlers() []handler {
 		{key: kmsg.DescribeCluster, min: 0, max: 2, on: onController, serve: (*Broker).describeControllers},
 		{key: kmsg.BrokerRegistration, min: 0, max: 4, on: onController, serve: (*Broker).brokerRegistration},
 		{key: kmsg.BrokerHeartbeat, min: 0, max: 2, on: onController, serve: (*Broker).brokerHeartbeat},
-		{key: kmsg.AllocateProducerIDs, min: 0, max: 0, on: onController, serve: (*Broker).allocateProducerIds},
+		{key: kmsg.AllocateProducerIDs, min: 0, max: 0, on: onController, serve: (*Broker).grantProducerIDs},
 		{key: kmsg.ControllerRegistration, min: 0, max: 0, on: onController, serve: (*Broker).controllerRegistration},
 		{key: kmsg.AssignReplicasToDirs, min: 0, max: 0, on: onController, serve: (*Broker).assignReplicasToDirs},
 		{key: kmsg.UpdateRaftVoter, min: 0, max: 0, on: onController, serve: (*Broker).updateRaftVoter},
