@@ -241,38 +241,6 @@ func (s *Server) ResidentBytes() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-var nextPort atomic.Int32
-
-// FreePort returns a port that nobody listens on, and that the next is free on as well. It lies below the ports that
-// the system gives to clients, so that no connection takes it before the broker does; the range depends on the process,
-// because several test programs run at once.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	base := 20000 + os.Getpid()%400*20
-	if s := os.Getenv("GREGOR_PORTS"); s != "" {
-		var err error
-		if base, err = strconv.Atoi(s); err != nil {
-			t.Fatalf("GREGOR_PORTS=%s is not a port", s)
-		}
-	}
-	for range 200 {
-		port := base + int(nextPort.Add(2))
-		if free(port) && free(port+1) {
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", fmt.Sprintf("localhost:%d", port))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
 // Root is the directory of the repository.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
