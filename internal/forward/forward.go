@@ -55,7 +55,8 @@ type Forwarder struct {
 	waiting  []*call            // those of them that are with nobody
 	link     *peer.Conn         // to linked; nil for none
 	linked   int32
-	dialing  bool
+	dialing  int32              // whom; -1: nobody
+	giveUp   context.CancelFunc // of the dial
 	redialAt time.Time
 	logged   string // the failure that was logged last, "" after a success
 }
@@ -78,7 +79,7 @@ func New(o Options) *Forwarder {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Forwarder{o: o, wake: make(chan struct{}, 1), calls: make(map[*call]struct{}), linked: -1}
+	f := &Forwarder{o: o, wake: make(chan struct{}, 1), calls: make(map[*call]struct{}), linked: -1, dialing: -1}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.wg.Go(f.run)
 	return f

@@ -60,7 +60,11 @@ func (w *world) forwarder(local Controller) *Forwarder {
 	return f
 }
 
-func (w *world) dial(_ context.Context, addr string) (net.Conn, error) {
+func (w *world) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if addr == "z" { // its host swallows every packet
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dials.Add(1)
@@ -321,6 +325,23 @@ func TestLeaderChangesInFlight(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A leader whose host swallows every packet does not keep the next one waiting.
+func TestLeaderChangesWhileDialing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add("d", created(3))
+		f := w.forwarder(nil)
+		w.leader.Store('z' - 'a')
+		answer := do(f, createTopic(7, 20_000))
+		time.Sleep(time.Second)
+		began := time.Now()
+		w.leader.Store(3)
+		if got := by(t, <-answer); got != 3 || time.Since(began) > 100*time.Millisecond {
+			t.Errorf("answered by %d after %s", got, time.Since(began))
+		}
+	})
 }
 
 func TestConnectionBreaksInFlight(t *testing.T) {

@@ -62,9 +62,12 @@ func (f *Forwarder) step() bool {
 			ready = append(ready, c)
 			return true
 		})
-	} else if leader >= 0 && len(f.waiting) > 0 && !f.dialing && !now.Before(f.redialAt) {
-		f.dialing = true
-		f.wg.Go(func() { f.dial(leader) })
+	} else if leader >= 0 && len(f.waiting) > 0 && f.dialing < 0 && !now.Before(f.redialAt) {
+		ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
+		f.dialing, f.giveUp = leader, cancel
+		f.wg.Go(func() { f.dial(ctx, leader) })
+	} else if leader >= 0 && f.dialing >= 0 && f.dialing != leader {
+		f.giveUp() // its host may swallow every packet
 	}
 	link, busy := f.link, len(f.calls) > 0
 	f.mu.Unlock()
@@ -87,25 +90,27 @@ func (f *Forwarder) step() bool {
 }
 
 // dial connects to a leader.
-func (f *Forwarder) dial(leader int32) {
+func (f *Forwarder) dial(ctx context.Context, leader int32) {
 	addr, ok := f.o.Endpoint(leader)
 	var conn *peer.Conn
 	err := errors.New("its controller listener is not known")
 	if ok {
-		ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
 		conn, err = peer.Dial(ctx, peer.Options{Addr: addr, ClientID: clientID, Dial: f.o.Dial, Logger: f.o.Logger})
-		cancel()
 	}
 	f.mu.Lock()
-	f.dialing = false
+	gaveUp := errors.Is(ctx.Err(), context.Canceled)
+	f.giveUp()
+	f.dialing, f.giveUp = -1, nil
 	if err == nil && f.closed {
 		f.mu.Unlock()
 		conn.Close()
 		return
 	}
 	if err != nil {
-		f.redialAt = time.Now().Add(redialAfter)
-		if f.ctx.Err() == nil && f.logged != err.Error() {
+		if !gaveUp {
+			f.redialAt = time.Now().Add(redialAfter)
+		}
+		if f.ctx.Err() == nil && !gaveUp && f.logged != err.Error() {
 			f.logged = err.Error()
 			f.o.Logger.Warn("the active controller cannot be reached", "controller", leader, "address", addr, "error", err.Error(), "retry", redialAfter.String())
 		}
