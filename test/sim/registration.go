@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -129,7 +130,7 @@ func (p *process) ask(req kmsg.Request, done func(kmsg.Response, error)) {
 func (c *cluster) askNode(from, to int32, req kmsg.Request, done func(kmsg.Response, error)) {
 	req = transcode(req)
 	call(c.net, from, to, kmsg.NameForKey(req.Key()), requestTimeout, func(p *process, reply func(kmsg.Response)) {
-		p.ctrl.Do(nil, controller.Caller{Principal: "User:ANONYMOUS", ClientID: "sim"}, req, func(resp kmsg.Response) {
+		p.ctrl.Do(context.Background(), controller.Caller{Principal: "User:ANONYMOUS", ClientID: "sim"}, req, func(resp kmsg.Response) {
 			b := resp.AppendTo(nil)
 			fresh := req.ResponseKind()
 			if err := fresh.ReadFrom(b); err != nil {
