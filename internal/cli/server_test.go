@@ -81,16 +81,23 @@ func TestBrokersAmong(t *testing.T) {
 		{5, []string{"vi", "server-start"}, dir},
 		{6, nil, ""},
 		{7, []string{"gregor", "server-start", "s.properties"}, dir},
+		{8, []string{"gregor", "server-start", "controller.properties"}, dir},
+	}
+	controller := "node.id=8\nprocess.roles=controller\ncontroller.listener.names=C\nlisteners=C://:9093\ncontroller.quorum.voters=8@a:9093\n"
+	if err := os.WriteFile(filepath.Join(dir, "controller.properties"), []byte(controller), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		nodeID, role string
 		want         []int
 	}{
-		{"", "", []int{1, 3, 4}},
+		{"", "", []int{1, 3, 4, 8}},
 		{"4", "", []int{1}},
 		{"5", "broker", []int{4}},
 		{"9", "", nil},
-		{"", "controller", []int{1, 3, 4}},
+		{"", "controller", []int{1, 3, 4, 8}},
+		{"", "broker", []int{1, 3, 4}},
+		{"8", "broker", []int{8}}, // the id has precedence
 		{"", "gardener", nil},
 	} {
 		if got := brokersAmong(all, 7, c.nodeID, c.role); !slices.Equal(got, c.want) {

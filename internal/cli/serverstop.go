@@ -112,7 +112,8 @@ func brokerArgs(args []string) (rest []string, ok bool) {
 	return nil, false
 }
 
-// matches tells whether a broker has a node id and a role; its configuration says so.
+// matches tells whether a broker has a node id or, without one, a role; its configuration says so. As for Apache Kafka's
+// script, process.roles must be the role and no other; a node whose configuration names none is both, and matches either.
 func matches(p runningProcess, rest []string, nodeID, role string) bool {
 	if nodeID == "" && role == "" {
 		return true
@@ -120,12 +121,9 @@ func matches(p runningProcess, rest []string, nodeID, role string) bool {
 	if role != "" && role != "broker" && role != "controller" {
 		return false
 	}
-	if nodeID == "" {
-		return true // every node has both roles in this version
-	}
 	f, err := parseServerStart(rest)
 	if err != nil {
-		return false
+		return nodeID == "" && len(p.args) > 1 && p.args[1] == "up"
 	}
 	if !filepath.IsAbs(f.file) {
 		f.file = filepath.Join(p.dir, f.file)
@@ -137,6 +135,9 @@ func matches(p runningProcess, rest []string, nodeID, role string) bool {
 	v, _, err := config.ParseBroker(props)
 	if err != nil {
 		return false
+	}
+	if nodeID == "" {
+		return !v.Has("process.roles") || v.Roles().String() == role
 	}
 	id, ok := v.NodeID()
 	return ok && strconv.Itoa(int(id)) == nodeID
