@@ -51,6 +51,7 @@ func (e *Observer) took(conn *peer.Conn, to target, f *peer.Fetched, err error) 
 	}
 	if err != nil {
 		e.say("the connection to a controller broke", to, err)
+		e.noteSlow(to, err)
 		e.lost(to)
 		return nil
 	}
@@ -129,7 +130,7 @@ func (e *Observer) leads(to target, p *kmsg.FetchResponseTopicPartition) {
 		e.learn(leader, host, port)
 		e.route.to.id = leader
 	}
-	e.route.tried, e.route.said = 0, nil
+	e.route.tried, e.route.said, e.route.slow = 0, nil, ""
 	if leader >= 0 {
 		e.follow(max(epoch, e.epoch), leader)
 	}

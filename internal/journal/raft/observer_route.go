@@ -2,6 +2,7 @@ package raft
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ type route struct {
 	last  int32           // the leader that was followed before; asked first, for it may be there still
 	next  int             // in the list of candidates
 	tried int             // since somebody led
+	slow  string          // address that took requests, or a connection, and did not answer; "" for none
 	said  map[string]bool // failures that were logged since somebody led
 }
 
@@ -67,7 +69,7 @@ func (e *Observer) nextTarget() (target, bool) {
 	}
 	if last := e.route.last; last >= 0 {
 		e.route.last = -1
-		if addr, ok := e.addr(last); ok {
+		if addr, ok := e.addr(last); ok && addr != e.route.slow {
 			return target{last, addr}, true
 		}
 	}
@@ -77,6 +79,11 @@ func (e *Observer) nextTarget() (target, bool) {
 	}
 	to := list[e.route.next%len(list)]
 	e.route.next++
+	if to.addr == e.route.slow && len(list) > 1 && e.route.tried%(4*len(list)) != 0 {
+		// Each time costs a timeout, while another may lead already.
+		to = list[e.route.next%len(list)]
+		e.route.next++
+	}
 	return to, true
 }
 
@@ -125,12 +132,20 @@ func (e *Observer) learn(id int32, host string, port int) {
 func (e *Observer) connected(to target, conn *peer.Conn, err error) error {
 	if err != nil {
 		e.say("a controller cannot be reached", to, err)
+		e.noteSlow(to, err)
 		e.lost(to)
 		return nil
 	}
 	e.route.conn = conn
 	e.ask()
 	return nil
+}
+
+// noteSlow remembers who hangs: a process that stands still, or a host that swallows packets.
+func (e *Observer) noteSlow(to target, err error) {
+	if errors.Is(err, peer.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		e.route.slow = to.addr
+	}
 }
 
 // lost leaves a connection that is of no use (any more) and looks for the leader.
@@ -179,6 +194,9 @@ func (e *Observer) redirect(epoch, leader int32) {
 	if e.route.conn != nil {
 		e.route.conn.Abort()
 		e.route.conn = nil
+	}
+	if addr, ok := e.addr(leader); ok && addr == e.route.slow {
+		leader = -1 // it has not noticed yet
 	}
 	if epoch >= e.epoch && leader >= 0 && leader != from.id {
 		e.follow(epoch, leader)

@@ -436,3 +436,29 @@ func TestObserverKeepsWhereControllersAre(t *testing.T) {
 		t.Errorf("the controllers are at %+v", w.e.Voters())
 	}
 }
+
+// A leader that stands still takes connections and answers nothing. The observer goes to the one that the others elect,
+// although they name the old one for a while, and does not wait for the old one again and again.
+func TestObserverOfLeaderThatHangs(t *testing.T) {
+	nodes := cluster(t, 3)
+	for _, p := range nodes {
+		p.start(t)
+	}
+	_, leader := write(t, nodes, "a")
+	w := observe(t, nodes)
+	w.until(t, []string{"a"})
+	leader.s.mu.Lock()
+	leader.s.e = nil // its listener answers nothing but ApiVersions
+	leader.s.mu.Unlock()
+	_ = leader.e.Close()
+	rest := without(nodes, leader)
+	_, next := write(t, rest, "b")
+	began := time.Now()
+	w.until(t, []string{"a", "b"})
+	if took := time.Since(began); took > w.e.o.FetchWait+w.e.o.FetchLimit+time.Second {
+		t.Errorf("the observer found the new leader after %s", took)
+	}
+	if s := w.e.Status(); s.Leader != next.o.NodeID {
+		t.Errorf("it follows %d, not %d", s.Leader, next.o.NodeID)
+	}
+}
