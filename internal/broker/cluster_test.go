@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gregor/internal/coordinator/group"
 	"gregor/internal/metadata"
 	"gregor/internal/peer"
 	"gregor/internal/replica"
@@ -30,12 +31,32 @@ func startCluster(t testing.TB, n int, lag time.Duration) *testCluster {
 	c := &testCluster{t: t, truth: metadata.NewImage("cluster")}
 	var all []metadata.Record
 	for i := range n {
+		groups := group.NewService(group.Options{Config: func() group.Config {
+			return group.Config{
+				MaxSessionTimeoutMs: 1_800_000, MinSessionTimeoutMs: 6_000, MaxSize: 1000, OffsetMetadataMaxBytes: 4096,
+				OffsetsRetentionMs: 1 << 40, OffsetsRetentionCheckMs: 600_000, OffsetsTopicPartitions: 1,
+				OffsetsTopicMaxBatchSize: 1 << 20, CommitTimeoutMs: 5_000,
+			}
+		}})
+		t.Cleanup(groups.Close)
+		groups.SetPartitions(1)
 		tb := startNode(t, int32(i+1), nil, func(o *replica.Options) {
+			o.OnLeader = func(topic string, p, epoch int32, part *replica.Partition) {
+				if topic == group.Topic {
+					groups.Elected(p, epoch, part.CoordinatorLog())
+				}
+			}
+			o.OnResign = func(topic string, p, epoch int32) {
+				if topic == group.Topic {
+					groups.Resigned(p, epoch)
+				}
+			}
 			o.Alter = c.alter
 			o.BrokerEpoch = func() int64 { return 5 }
 			o.LagTime = func() time.Duration { return lag }
 			o.Connect = c.connect
 		})
+		tb.b.groups = groups
 		c.brokers = append(c.brokers, tb)
 		all = append(all, tb.registration)
 	}
@@ -337,6 +358,71 @@ func TestFollowerFlushesManyPartitions(t *testing.T) {
 		}
 		if end, point := p.Log().EndOffset(), p.Log().RecoveryPoint(); end != 5 || point != 5 {
 			t.Fatalf("partition %d of the follower ends at %d and is on disk up to %d", i, end, point)
+		}
+	}
+}
+
+// The coordinator of a group is where its partition of __consumer_offsets is led, and knows there what was committed
+// elsewhere.
+func TestCoordinatorMoves(t *testing.T) {
+	c := startCluster(t, 3, 30*time.Second)
+	c.createTopic("t", 1, 1, 2, 3)
+	c.createTopic(group.Topic, 1, 1, 2, 3)
+	clients := []*client{c.brokers[0].dial(), c.brokers[1].dial(), c.brokers[2].dial()}
+	commit := func(c *client, offset int64) int16 {
+		req := kmsg.NewPtrOffsetCommitRequest()
+		req.Version, req.Group, req.Generation = 8, "g", -1
+		topic := kmsg.NewOffsetCommitRequestTopic()
+		topic.Topic = "t"
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Offset = offset
+		topic.Partitions = append(topic.Partitions, p)
+		req.Topics = append(req.Topics, topic)
+		return do[*kmsg.OffsetCommitResponse](c, req).Topics[0].Partitions[0].ErrorCode
+	}
+	committed := func(c *client) (offset int64, code int16) {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Version, req.Group = 7, "g"
+		topic := kmsg.NewOffsetFetchRequestTopic()
+		topic.Topic, topic.Partitions = "t", []int32{0}
+		req.Topics = append(req.Topics, topic)
+		resp := do[*kmsg.OffsetFetchResponse](c, req)
+		if resp.ErrorCode != 0 {
+			return -1, resp.ErrorCode
+		}
+		return resp.Topics[0].Partitions[0].Offset, 0
+	}
+	settled := func(code int16) bool { // a client waits and asks again
+		return code != kerr.CoordinatorLoadInProgress.Code
+	}
+	for round, leader := range []int32{1, 2, 3, 1, 2} {
+		if round > 0 {
+			c.lead(group.Topic, leader)
+		}
+		for i, client := range clients {
+			req := kmsg.NewPtrFindCoordinatorRequest()
+			req.Version, req.CoordinatorKey = 3, "g"
+			if resp := do[*kmsg.FindCoordinatorResponse](client, req); resp.ErrorCode != 0 || resp.NodeID != leader {
+				t.Fatalf("broker %d says that the coordinator is %d, error %d; it is %d", i+1, resp.NodeID, resp.ErrorCode, leader)
+			}
+			if int32(i+1) != leader {
+				if code := commit(client, 99); code != kerr.NotCoordinator.Code {
+					t.Fatalf("broker %d takes a commit: error %d", i+1, code)
+				}
+			}
+		}
+		at := clients[leader-1]
+		var code int16
+		if round > 0 {
+			var offset int64
+			eventually(t, "the coordinator is loaded", func() bool { offset, code = committed(at); return settled(code) })
+			if code != 0 || offset != int64(round-1) {
+				t.Fatalf("broker %d says offset %d, error %d; %d was committed", leader, offset, code, round-1)
+			}
+		}
+		eventually(t, "the coordinator is loaded", func() bool { code = commit(at, int64(round)); return settled(code) })
+		if code != 0 {
+			t.Fatalf("commit: error %d", code)
 		}
 	}
 }

@@ -144,6 +144,9 @@ func (s *Shard[E, R]) run() {
 	for {
 		started := s.options.Clock.Now()
 		err := s.load()
+		if err == nil {
+			err = s.settle()
+		}
 		if err == nil && s.setState(serving) {
 			level := slog.LevelInfo
 			if s.log.EndOffset() == s.log.StartOffset() {
@@ -170,6 +173,36 @@ func (s *Shard[E, R]) run() {
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
+}
+
+// settleTime is how long a loaded shard waits for its log to be committed before it serves all the same.
+const settleTime = 10 * time.Second
+
+// settle waits until all that was loaded is committed. A new leader learns only from its followers what its predecessor
+// had committed; until then it would tell offsets older than those that were acknowledged (as KIP-207 has it for
+// ListOffsets). It does not wait for ever: with too few replicas in sync nothing gets committed, and groups that need no
+// record shall go on.
+func (s *Shard[E, R]) settle() error {
+	end := s.log.EndOffset()
+	over := s.options.Clock.Now().Add(settleTime)
+	var cancel func()
+	for max(s.watermark.Load(), s.log.Committed()) < end {
+		if !s.options.Clock.Now().Before(over) {
+			s.logger.Warn("the end of the log is not committed; serving all the same", "logEnd", end, "committed", s.log.Committed())
+			break
+		}
+		if cancel == nil {
+			cancel = s.options.Clock.AfterFunc(settleTime, s.signal)
+			defer cancel()
+		}
+		select {
+		case <-s.wake:
+		case <-s.stopped:
+			return errStopped
+		}
+	}
+	s.commitLoaded()
+	return nil
 }
 
 // pause waits for d and says false if the shard was stopped meanwhile.

@@ -199,10 +199,30 @@ func TestPendingReplyOfALostShardFails(t *testing.T) {
 		b.want(pending, 0, ErrAppend)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		b.want(b.ask(ask{read: true}), 0, nil) // 5 is in the log, but not committed
+		b.want(b.ask(ask{read: true}), 0, ErrLoading) // 5 is in the log, and nobody knows whether it was acknowledged
 		l.release()
 		synctest.Wait()
 		b.want(b.ask(ask{read: true}), 5, nil)
+	})
+}
+
+// A leader that cannot get the end of its log committed serves what is, after a while.
+func TestUncommittedEndDoesNotHoldUpForEver(t *testing.T) {
+	in(t, func(b *bench) {
+		l := &memoryLog{}
+		b.lead(1, l)
+		b.want(b.ask(ask{add: 3}), 3, nil)
+		l.hold()
+		b.ask(ask{add: 5})
+		b.r.Elected(0, 2, l)
+		synctest.Wait()
+		b.want(b.ask(ask{read: true}), 0, ErrLoading)
+		time.Sleep(settleTime)
+		synctest.Wait()
+		b.want(b.ask(ask{read: true}), 3, nil)
+		l.release()
+		synctest.Wait()
+		b.want(b.ask(ask{read: true}), 8, nil)
 	})
 }
 
