@@ -141,8 +141,13 @@ func (e *Engine) write(next voterSet) (uint64, error) {
 		return 0, err
 	}
 	index := e.log.lastIndex() + 1
+	// The new set counts before the entry goes out, so that who is removed does not get it: it would take itself for
+	// removed, stand for no election, and refuse its vote to everybody whose log is shorter, though the change may fail.
+	before := e.config
+	e.configure(next)
 	m := &pb.Message{Type: new(pb.MsgProp), From: new(raftID(e.o.NodeID)), Entries: []*pb.Entry{{Type: new(pb.EntryConfChangeV2), Data: data}}}
 	if err := e.node.Step(m); err != nil {
+		e.configure(before)
 		return 0, fmt.Errorf("%w: %v", journal.ErrNotLeader, err)
 	}
 	e.o.Logger.Info("changing the voters", "from", e.voters.ids(), "to", next.ids(), "offset", offset, "epoch", epoch)

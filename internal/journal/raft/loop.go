@@ -268,12 +268,16 @@ func (e *Engine) store(batches []record.Batch) error {
 func (e *Engine) followVoters() {
 	e.voters = e.log.voters()
 	if len(e.voters.voters) > 0 {
-		for _, step := range e.config.changesTo(e.voters) {
-			e.node.ApplyConfChange(&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{step}})
-		}
-		e.config = e.voters
+		e.configure(e.voters)
 	}
 	e.connect()
+}
+
+func (e *Engine) configure(next voterSet) {
+	for _, step := range e.config.changesTo(next) {
+		e.node.ApplyConfChange(&pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{step}})
+	}
+	e.config = next
 }
 
 // endBefore is the offset at which the batch with a Raft index begins.
