@@ -71,6 +71,8 @@ func explain(err error) string {
 		return fmt.Sprintf("No address is known for host %q. Correct --bootstrap-server, or the broker's advertised.listeners if it names this host.", dns.Name)
 	case errors.As(err, &op) && errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Sprintf("Nothing listens on %s. Start the broker, or correct --bootstrap-server (or the broker's advertised.listeners if it names this address).", op.Addr)
+	case errors.As(err, &op) && op.Op == "read" && op.Timeout():
+		return fmt.Sprintf("%s did not answer in time. If it waits for the controllers, kafka-metadata-quorum.sh --bootstrap-controller ... describe --status shows whether they have a leader.", op.Addr)
 	case errors.As(err, &broker):
 		return err.Error()
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):

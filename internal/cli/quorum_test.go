@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +75,15 @@ func TestAgo(t *testing.T) {
 	}
 	if _, err := ago(5_000, 5_001, "last fetch"); err == nil || err.Error() != "Error while computing relative time, possible drift in system clock.\nCurrent timestamp is 5000, last fetch timestamp is 5001" {
 		t.Error(err)
+	}
+}
+
+// A broker that has no controller to ask keeps its client waiting: the message says where to look.
+func TestExplainNoAnswer(t *testing.T) {
+	at := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092}
+	err := fmt.Errorf("request: %w", &net.OpError{Op: "read", Net: "tcp", Addr: at, Err: os.ErrDeadlineExceeded})
+	if got := explain(err); !strings.HasPrefix(got, "127.0.0.1:9092 did not answer in time. ") || !strings.Contains(got, "--bootstrap-controller") {
+		t.Error(got)
 	}
 }
 
