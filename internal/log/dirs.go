@@ -98,6 +98,8 @@ type logDir struct {
 	boot  bool // was last used since the machine started
 	err   atomic.Pointer[error]
 
+	fullSaid atomic.Int64 // when it was logged that it is full, ms; 0: never
+
 	logs int // placed, broken or being made here; Dirs.mu guards it
 
 	checkpoints sync.Mutex           // guards written, and Log.checkpointed of the logs here
@@ -322,11 +324,23 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		files:   &d.files,
 		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
 		Lowered: func(*Log) error { return d.checkpointRecovery(dir) },
+		Full:    func(_ *Log, err error) { d.full(dir, err) },
 		Failed: func(_ *Log, err error) {
 			if isDiskFailure(err) {
 				d.fail(dir, err)
 			}
 		},
+	}
+}
+
+// fullInterval is how often it is logged that a disk is full.
+const fullInterval = time.Minute
+
+// full says now and then that a directory has no room for what is to be written.
+func (d *Dirs) full(dir *logDir, cause error) {
+	now := d.o.Clock().UnixMilli()
+	if said := dir.fullSaid.Load(); (said == 0 || now-said >= fullInterval.Milliseconds()) && dir.fullSaid.CompareAndSwap(said, now) {
+		d.slog.Error("the disk of a log directory is full, appends are refused until there is room", "dir", dir.path, "error", cause)
 	}
 }
 

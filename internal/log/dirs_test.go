@@ -392,3 +392,29 @@ func TestBackground(t *testing.T) {
 
 // pass lets time pass in a bubble of synctest.
 func pass(d time.Duration) { <-time.After(d) }
+
+// A full disk is said once a minute, not with each append that it refuses, and it takes no directory offline.
+func TestFullDiskIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newDirsFixture(t)
+		var out strings.Builder
+		f.o.Paths, f.o.Logger = []string{"/a"}, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
+		d := f.open()
+		l := f.create(d, "t", 0)
+		put(t, l, "fits")
+		f.disk.SetLimit(f.disk.Used() + 10)
+		for range 3 {
+			for range 5 {
+				_, err := l.AppendLeader(batchAt(time.Now().UnixMilli(), "x"), 0, Client)
+				expectError(t, err, ErrNoSpace)
+			}
+			time.Sleep(fullInterval)
+		}
+		f.disk.SetLimit(0)
+		put(t, l, "fits again")
+		f.close(d)
+		if n := strings.Count(out.String(), "is full"); n != 3 {
+			t.Errorf("said %d times, want 3:\n%s", n, out.String())
+		}
+	})
+}

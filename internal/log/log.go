@@ -55,6 +55,9 @@ type Options struct {
 	// Failed is told once, when the log is taken out of service by an I/O error.
 	Failed func(l *Log, err error)
 
+	// Full is told each time that a write was refused for want of space; nil: nobody.
+	Full func(l *Log, err error)
+
 	files *openFiles // of all logs of a node; nil: not counted
 }
 

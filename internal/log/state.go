@@ -238,6 +238,9 @@ func (l *Log) writeFailed(err error) error {
 	case err == nil:
 		return nil
 	case isNoSpace(err):
+		if l.o.Full != nil {
+			l.o.Full(l, err)
+		}
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	case isDiskFailure(err):
 		l.slog.Error("log directory fails", "dir", l.dir, "error", err)
