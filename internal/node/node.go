@@ -194,8 +194,7 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 }
 
 // startBroker opens what serves clients. It is registered before it follows the metadata, as a broker of Kafka is: a
-// broker that was killed still leads in the metadata, and would begin those epochs only to end them at once. Each costs
-// two fsyncs a partition.
+// broker that was killed still leads in the metadata, and would begin those epochs only to end them at once.
 func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	n.newRegistration(values)
 	if err := n.reg.register(ctx); err != nil {
