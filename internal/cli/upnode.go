@@ -48,15 +48,6 @@ func startNode(self string, id int, file, level string, w io.Writer, end func())
 // stop asks the broker to end.
 func (n *upNode) stop() { _ = n.input.Close() }
 
-func (n *upNode) hasEnded() bool {
-	select {
-	case <-n.done:
-		return true
-	default:
-		return false
-	}
-}
-
 // how says how the process ended.
 func (n *upNode) how() string {
 	if n.err != nil {
