@@ -3,7 +3,8 @@
 // epoch is a term, and the empty entry with which a leader begins its term is a LeaderChange batch.
 //
 // One goroutine owns the Raft machine and the files; everything else leaves requests for it in a queue. A node that is the
-// only voter needs neither ticks nor messages. See docs/decisions/0002-raft-index-and-offset.md and 0008-raft-quorum.md.
+// only voter needs neither ticks nor messages. See docs/decisions/0002-raft-index-and-offset.md,
+// 0009-voters-among-themselves.md and 0012-voters-in-the-log.md.
 package raft
 
 import (
