@@ -47,7 +47,7 @@ var ownRange = sync.OnceValues(func() (int, error) {
 	return 0, fmt.Errorf("every range of ports is taken: %w", err)
 })
 
-// claim keeps the lock's file from being closed by the garbage collector.
+// claim is the lock of the range, held until Main ends.
 var claim io.Closer
 
 // FreePort returns a port that nobody listens on, and that the next is free on as well.

@@ -279,6 +279,9 @@ func Binary(t testing.TB) string {
 // Main runs a package's tests and removes the program that Binary built: func TestMain(m *testing.M) { server.Main(m) }.
 func Main(m *testing.M) {
 	code := m.Run()
+	if claim != nil {
+		_ = claim.Close()
+	}
 	if path := builtPath.Load(); path != nil {
 		os.Remove(*path)
 	}
