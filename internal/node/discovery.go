@@ -151,7 +151,8 @@ func (d *discovery) observer(ctx context.Context, addrs []string) (clusterID str
 				return n.who.ClusterID, nil
 			}
 		case <-tell.C:
-			d.log.Warn("waiting for a controller that knows its cluster", "asked", missing())
+			d.log.Warn("waiting for a controller that knows its cluster", "asked", missing(),
+				"way_out", "start them; a new quorum whose voters are not in controller.quorum.voters begins with: kafka-storage format --cluster-id $(kafka-storage random-uuid) --standalone --config FILE on one controller, and with --no-initial-controllers on the others")
 			tell.Reset(helloRepeat)
 		case <-ctx.Done():
 			return "", fmt.Errorf("no controller says which cluster this is; asked %v: %w", missing(), ctx.Err())

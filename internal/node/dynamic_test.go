@@ -60,3 +60,28 @@ func TestDynamicQuorum(t *testing.T) {
 		t.Errorf("the quorum is %+v", s)
 	}
 }
+
+// TestFounder starts the configuration that Apache Kafka comes with, which names the node itself as the only bootstrap
+// server, on an empty directory: there is nobody to join. After a restart it is the same cluster.
+func TestFounder(t *testing.T) {
+	ctx := within(t)
+	c := newCluster(t, 1, "controller.quorum.voters=")
+	c.own = map[int][]string{1: {fmt.Sprintf("controller.quorum.bootstrap.servers=127.0.0.1:%d", c.ports[0]), "offsets.topic.replication.factor=1"}}
+	c.run()
+	id := c.nodes[0].ClusterID()
+	if s := c.nodes[0].journal.(member).Describe(); s.Leader != 1 || len(s.Voters) != 1 || s.KRaftVersion != 1 {
+		t.Fatalf("the quorum is %+v", s)
+	}
+	if _, err := kadm.NewClient(c.client()).CreateTopic(ctx, 1, 1, nil, "t"); err != nil {
+		t.Error(err)
+	}
+	c.stop(1)
+	c.run()
+	if again := c.nodes[0].ClusterID(); again != id {
+		t.Errorf("cluster %s has become %s", id, again)
+	}
+	topics, err := kadm.NewClient(c.client()).ListTopics(ctx, "t")
+	if err != nil || topics.Error() != nil {
+		t.Errorf("the topic is gone: %v, %v", err, topics.Error())
+	}
+}

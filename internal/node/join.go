@@ -111,12 +111,40 @@ func (n *Node) joinCluster(ctx context.Context, v *config.Values) (joining bool,
 		}
 		return verdict.joining, nil
 	}
+	if n.isFounder(ctx, d, began) {
+		return false, n.found(v)
+	}
 	if n.id.clusterID == "" {
 		if n.id.clusterID, err = d.observer(ctx, n.controllers()); err != nil {
 			return false, err
 		}
 	}
 	return false, nil
+}
+
+// isFounder reports whether this node has nobody to join: it is a controller, new, and the only address where it is told
+// that controllers are is its own. That is how Kafka's own server.properties has it.
+func (n *Node) isFounder(ctx context.Context, d *discovery, began bool) bool {
+	if !n.roles.Controller || began || n.id.formatted || len(n.quorum.Bootstrap) != 1 || len(n.ctlAddrs) == 0 {
+		return false
+	}
+	who, err := d.hello(ctx, n.quorum.Bootstrap[0])
+	return err == nil && who.Process == n.hello().Process
+}
+
+// found makes this node the first voter of a quorum whose voters live in the metadata log, as kafka-storage format
+// --standalone does.
+func (n *Node) found(v *config.Values) error {
+	if n.id.clusterID == "" {
+		n.id.clusterID = metadata.NewUUID().String()
+	}
+	at := n.ctlAddrs[0]
+	self := InitialVoter{ID: n.id.nodeID, Host: at.Host, Port: uint16(at.Port), DirectoryID: metadata.NewUUID()}
+	if err := FormatDirectory(v, v.MetadataDir(), n.id.clusterID, n.id.nodeID, []InitialVoter{self}); err != nil {
+		return explainDir(err, "metadata.log.dir")
+	}
+	n.log.Info("this node begins a cluster of its own: controller.quorum.bootstrap.servers names nobody else", "cluster_id", n.id.clusterID)
+	return nil
 }
 
 // controllers are the addresses at which the configuration says that controllers are, without this node's own.
