@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gregor/internal/log/vfs"
@@ -148,12 +149,13 @@ func TestCrashInMove(t *testing.T) {
 		}
 	}
 	for at := 0; ; at++ {
-		disk, changes := prepare(), 0
+		disk := prepare()
+		var changes atomic.Int64 // the directories are opened at the same time
 		fsys := &vfs.Fault{FS: disk, Hook: func(op vfs.Op, name string) error {
 			if !op.Changes() {
 				return nil
 			}
-			if changes++; changes <= at {
+			if changes.Add(1) <= int64(at) {
 				return nil
 			}
 			return errPower
