@@ -266,15 +266,27 @@ func (k *checker) look(p *process, s *partitionState) {
 		return
 	}
 	w.note(p.n.id, "high watermark "+s.topic, int64(s.key.index), hw)
-	if hw < v.highWatermark {
+	regaining := p.lossy && !k.inSync(s, p.n.id)
+	if hw < v.highWatermark && !regaining {
 		w.failf("the high watermark of %s-%d on node %d went back from %d to %d", s.topic, s.key.index, p.n.id, v.highWatermark, hw)
 		return
 	}
 	v.highWatermark = hw
+	if regaining {
+		// The high watermark's file was on disk, the records were not: what is there may be a mixture of old and new ones,
+		// and is until a leader has cut it off. It is looked at once the node is in sync.
+		return
+	}
 	k.compare(p, s, v, hw, leads)
 	if leads {
 		k.isr(s)
 	}
+}
+
+// inSync reports whether a node is in the ISR, by the newest metadata.
+func (k *checker) inSync(s *partitionState, id int32) bool {
+	t := k.image.TopicByID(s.key.topic)
+	return t != nil && slices.Contains(t.Partitions[s.key.index].ISR, id)
 }
 
 // leadsNow checks a new leadership.
@@ -400,10 +412,10 @@ func (k *checker) logEnd(s *partitionState, id int32) (int64, bool) {
 // gone notes where the logs of a process end.
 func (k *checker) gone(p *process) {
 	for _, s := range k.order {
-		delete(s.ends, p.n.id)
 		if p.dirs == nil {
-			continue
+			continue // it died while it read its logs: they are as they were
 		}
+		delete(s.ends, p.n.id)
 		if end, ok := k.logEnd(s, p.n.id); ok {
 			s.ends[p.n.id] = end
 		}

@@ -135,8 +135,8 @@ func (p *process) produce(topic string, index int32, batch []byte, acks int16, r
 		})
 	}
 	// The goroutine of a request may stand still between the append and the wait.
-	if p.n.c.w.chance(p.n.c.o.SlowSteps) {
-		p.after(p.n.c.w.between(0, 2*time.Second), "await commit", await)
+	if p.n.c.w.chance(p.n.c.o.SlowAwait) {
+		p.after(p.n.c.w.between(0, 6*time.Second), "await commit", await)
 	} else {
 		await()
 	}

@@ -21,6 +21,7 @@ type Options struct {
 	SlowBy    time.Duration // how long those take at most
 	Duplicate float64       // of messages between voters
 	SlowSteps float64       // of the steps of a process: those that take up to 20 ms
+	SlowAwait float64       // of the produce requests: those that stand still between the append and the wait for its commit
 	Skew      bool          // clocks differ, and run at different speeds
 	Late      float64       // of messages: those that come when nobody waits for them any more
 	Power     power

@@ -53,6 +53,7 @@ type process struct {
 	view   *view // what the checkers saw of it
 
 	stepping bool
+	lossy    bool // it began on a disk that had lost records
 	asked    bool // for a part of a snapshot
 	failure  error
 }
@@ -205,7 +206,7 @@ func (n *node) start() {
 		return
 	}
 	n.starts++
-	p := &process{n: n, run: n.starts}
+	p := &process{n: n, run: n.starts, lossy: n.lossy}
 	n.c.w.note(n.id, "starts", int64(p.run))
 	n.proc, n.paused, n.parked = p, false, nil
 	p.view = n.c.check.newView()

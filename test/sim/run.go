@@ -49,6 +49,13 @@ func RandomOptions(seed uint64) Options {
 			o.Kinds = append(o.Kinds, f)
 		}
 	}
+	if rnd.IntN(2) == 0 && len(o.Kinds) > 2 {
+		rnd.Shuffle(len(o.Kinds), func(i, j int) { o.Kinds[i], o.Kinds[j] = o.Kinds[j], o.Kinds[i] })
+		o.Kinds = o.Kinds[:1+rnd.IntN(2)]
+	}
+	if rnd.IntN(4) == 0 {
+		o.SlowAwait = rnd.Float64() * 0.3
+	}
 	return o
 }
 

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
@@ -12,6 +14,8 @@ import (
 var (
 	seeds = flag.Int("sim.seeds", 0, "how many worlds to simulate")
 	first = flag.Uint64("sim.seed", 0, "the first one; with -sim.seeds=1 its trace is printed with -sim.trace")
+	kinds = flag.String("sim.faults", "", "only these kinds of faults, separated by commas")
+	loses = flag.Int("sim.power", -1, "0: no machine loses power; 1: any does, with flushes; 2: one at a time, without")
 	trace = flag.Bool("sim.trace", false, "print everything that happens")
 )
 
@@ -42,7 +46,7 @@ func TestSeeds(t *testing.T) {
 		}
 		seed := *first + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			o := RandomOptions(seed)
+			o := focus(t, RandomOptions(seed))
 			if *trace {
 				o.Trace = os.Stdout
 			}
@@ -54,6 +58,25 @@ func TestSeeds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// focus narrows a world down to what the flags say.
+func focus(t *testing.T, o Options) Options {
+	if *loses >= 0 {
+		o.Power = power(*loses)
+	}
+	if *kinds == "" {
+		return o
+	}
+	o.Kinds = nil
+	for name := range strings.SplitSeq(*kinds, ",") {
+		i := slices.Index(faultNames[:], name)
+		if i < 0 {
+			t.Fatalf("no such fault: %q; there are %q", name, faultNames)
+		}
+		o.Kinds = append(o.Kinds, fault(i))
+	}
+	return o
 }
 
 // TestSameSeedSameTrace simulates some worlds twice.
