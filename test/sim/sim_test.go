@@ -14,6 +14,7 @@ import (
 var (
 	seeds = flag.Int("sim.seeds", 0, "how many worlds to simulate")
 	first = flag.Uint64("sim.seed", 0, "the first one; with -sim.seeds=1 its trace is printed with -sim.trace")
+	nodes = flag.Int("sim.nodes", 0, "how many nodes there are")
 	kinds = flag.String("sim.faults", "", "only these kinds of faults, separated by commas")
 	loses = flag.Int("sim.power", -1, "0: no machine loses power; 1: any does, with flushes; 2: one at a time, without")
 	trace = flag.Bool("sim.trace", false, "print everything that happens")
@@ -62,8 +63,15 @@ func TestSeeds(t *testing.T) {
 
 // focus narrows a world down to what the flags say.
 func focus(t *testing.T, o Options) Options {
+	if *nodes > 0 {
+		o.Nodes = *nodes
+		o.Replicas, o.MinISR = min(o.Replicas, *nodes), min(o.MinISR, *nodes)
+	}
 	if *loses >= 0 {
 		o.Power = power(*loses)
+	}
+	if o.Power == powerLost {
+		o.MinISR = min(2, o.Replicas)
 	}
 	if *kinds == "" {
 		return o
