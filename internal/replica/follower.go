@@ -62,7 +62,9 @@ func (f *follower) appendFetched(records []byte, highWatermark, leaderStart int6
 	if records = wholeBatches(records); len(records) > 0 {
 		_, err := l.AppendFollower(records)
 		if errors.Is(err, log.ErrUnexpectedOffset) {
-			err = appendAcrossStart(l, records, err)
+			if err = appendAcrossStart(l, records, err); errors.Is(err, log.ErrUnexpectedOffset) {
+				err = f.cutOverlap(l, records, err)
+			}
 		}
 		if err != nil {
 			return err
@@ -95,6 +97,16 @@ func appendAcrossStart(l *log.Log, records []byte, cause error) error {
 		return err
 	}
 	return l.SetStartOffset(end)
+}
+
+// cutOverlap cuts the log where a batch of the leader's begins that spans its end. The two logs then have other batches in
+// the same epoch, which comparing epochs does not show: their leader lost what it had not flushed in a power failure. The
+// leader's counts; the next fetch asks for it. What we know to be committed is never cut.
+func (f *follower) cutOverlap(l *log.Log, records []byte, cause error) error {
+	if base := record.Batch(records).BaseOffset(); base >= l.HighWatermark() {
+		return errors.Join(cause, f.truncate(l, base))
+	}
+	return cause
 }
 
 // wholeBatches cuts off an incomplete batch at the end.

@@ -31,6 +31,15 @@ const (
 	ciSeeds = 400
 )
 
+// TestSeedsThatFailed replays worlds in which something was found that other tests do not find.
+func TestSeedsThatFailed(t *testing.T) {
+	for _, seed := range []uint64{1105} {
+		if r := run(t, seed, focus(t, RandomOptions(seed))); r.Err != nil {
+			t.Errorf("seed %d: %v", seed, r.Err)
+		}
+	}
+}
+
 // TestSeeds simulates worlds, each with other faults. A seed that fails is printed; -sim.seed and -sim.seeds=1 replay it.
 func TestSeeds(t *testing.T) {
 	n, until := *seeds, time.Time{}
