@@ -35,12 +35,7 @@ func (n *Node) newRegistration(values *config.Values) {
 }
 
 // beatNow has the next heartbeat of this broker, if it is one, not wait for its time.
-func (n *Node) beatNow() {
-	select {
-	case n.hurry <- struct{}{}:
-	default:
-	}
-}
+func (n *Node) beatNow() { hasten(n.hurry) }
 
 func (n *Node) registrationRequest(values *config.Values) *kmsg.BrokerRegistrationRequest {
 	req := kmsg.NewPtrBrokerRegistrationRequest()

@@ -230,6 +230,14 @@ func (g *registration) rest(ctx context.Context) bool {
 	return true
 }
 
+// hasten leaves the signal in a channel that has room for one.
+func hasten(hurry chan<- struct{}) {
+	select {
+	case hurry <- struct{}{}:
+	default:
+	}
+}
+
 // Publish implements metadata.Publisher. A broker that ends waits until all others have told the controller that they know
 // of its successors, which they do by a heartbeat: that one is sent at once.
 func (g *registration) Publish(delta *metadata.Delta, image *metadata.Image) {
@@ -238,10 +246,7 @@ func (g *registration) Publish(delta *metadata.Delta, image *metadata.Image) {
 			continue
 		}
 		g.known.Store(image.Offset())
-		select {
-		case g.hurry <- struct{}{}:
-		default:
-		}
+		hasten(g.hurry)
 		return
 	}
 }

@@ -174,3 +174,25 @@ func Sorted[V any](m map[string]V) []string {
 	slices.Sort(names)
 	return names
 }
+
+// Whole tells what a cluster of so many brokers lacks: a broker, a leader, a replica that is in sync; nil if nothing.
+func Whole(ctx context.Context, admin *kadm.Client, brokers int) error {
+	m, err := admin.Metadata(ctx)
+	if err != nil {
+		return err
+	}
+	if len(m.Brokers) != brokers {
+		return fmt.Errorf("%d brokers", len(m.Brokers))
+	}
+	for name, t := range m.Topics {
+		if t.Err != nil {
+			return fmt.Errorf("%s: %w", name, t.Err)
+		}
+		for _, p := range t.Partitions {
+			if p.Err != nil || p.Leader < 0 || len(p.ISR) != len(p.Replicas) {
+				return fmt.Errorf("%s-%d: leader %d, ISR %v of %v: %v", name, p.Partition, p.Leader, p.ISR, p.Replicas, p.Err)
+			}
+		}
+	}
+	return nil
+}

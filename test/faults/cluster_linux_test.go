@@ -135,28 +135,6 @@ func (c *cluster) controller() int {
 	return max(0, int(resp.Topics[0].Partitions[0].LeaderID))
 }
 
-// whole reports whether every partition has all replicas in sync and a leader.
-func (c *cluster) whole() error {
-	m, err := c.admin.Metadata(client.Context(c.t))
-	if err != nil {
-		return err
-	}
-	if len(m.Brokers) != brokers {
-		return fmt.Errorf("%d brokers", len(m.Brokers))
-	}
-	for name, t := range m.Topics {
-		if t.Err != nil {
-			return fmt.Errorf("%s: %w", name, t.Err)
-		}
-		for _, p := range t.Partitions {
-			if p.Err != nil || p.Leader < 0 || len(p.ISR) != len(p.Replicas) {
-				return fmt.Errorf("%s-%d: leader %d, ISR %v of %v: %v", name, p.Partition, p.Leader, p.ISR, p.Replicas, p.Err)
-			}
-		}
-	}
-	return nil
-}
-
 func (c *cluster) awaitWhole(d time.Duration) time.Duration {
 	c.t.Helper()
 	began := time.Now()
@@ -166,7 +144,7 @@ func (c *cluster) awaitWhole(d time.Duration) time.Duration {
 			c.t.Logf("the cluster is not whole: %v", err)
 		}
 	}()
-	within(c.t, d, "all replicas in sync", func() bool { err = c.whole(); return err == nil })
+	within(c.t, d, "all replicas in sync", func() bool { err = client.Whole(client.Context(c.t), c.admin, brokers); return err == nil })
 	return time.Since(began)
 }
 

@@ -125,7 +125,7 @@ func awaitInSync(t *testing.T, admin *kadm.Client) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(time.Minute); ; {
-		if err = inSync(t, admin); err == nil {
+		if err = client.Whole(client.Context(t), admin, 3); err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -133,22 +133,4 @@ func awaitInSync(t *testing.T, admin *kadm.Client) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-}
-
-func inSync(t *testing.T, admin *kadm.Client) error {
-	m, err := admin.Metadata(client.Context(t))
-	if err != nil {
-		return err
-	}
-	if len(m.Brokers) != 3 {
-		return fmt.Errorf("%d brokers", len(m.Brokers))
-	}
-	for _, topic := range m.Topics {
-		for _, p := range topic.Partitions {
-			if len(p.ISR) != len(p.Replicas) {
-				return fmt.Errorf("%s-%d: ISR %v of %v", topic.Topic, p.Partition, p.ISR, p.Replicas)
-			}
-		}
-	}
-	return nil
 }
