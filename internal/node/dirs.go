@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"gregor/internal/config"
+	"gregor/internal/holder"
 	"gregor/internal/log"
 	"gregor/internal/log/vfs"
 )
@@ -113,7 +114,7 @@ func explainDir(err error, setting string) error {
 	case locked.PID == os.Getpid():
 		who = "this process"
 	case locked.PID > 0:
-		who = process{locked.PID, commandOf(locked.PID)}.String()
+		who = holder.Process{PID: locked.PID, Command: holder.CommandOf(locked.PID)}.String()
 	}
 	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in %s", log.ErrLocked, filepath.Dir(locked.Path), who, setting)
 }

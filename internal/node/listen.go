@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"syscall"
 
 	"gregor/internal/config"
+	"gregor/internal/holder"
 )
 
 // ErrPortInUse is wrapped when another process listens at an address.
@@ -56,9 +56,9 @@ func closeAll(list []*bound) {
 // explainListen says who is in the way and what to change.
 func explainListen(l config.Listener, err error) error {
 	switch {
-	case isAddrInUse(err):
+	case holder.IsAddrInUse(err):
 		who := "another process"
-		if p, ok := portHolder(l.Port); ok {
+		if p, ok := holder.OfPort(l.Port); ok {
 			who = p.String()
 		}
 		return fmt.Errorf("%w: %s is held by %s; stop it, or use another port in listeners (such as %s)",
@@ -71,20 +71,6 @@ func explainListen(l config.Listener, err error) error {
 		return fmt.Errorf("listeners: %s: host %s cannot be resolved; use a name or an address of this machine: %w", l, l.Host, err)
 	}
 	return fmt.Errorf("listeners: %s: %w; the host must be an address of this machine, or empty for all", l, err)
-}
-
-// process is somebody who holds what this node needs.
-type process struct {
-	pid     int
-	command string // "" if it is not known
-}
-
-func (p process) String() string {
-	s := "process " + strconv.Itoa(p.pid)
-	if p.command != "" {
-		s += " (" + p.command + ")"
-	}
-	return s
 }
 
 // listening is the addresses that are open; port 0 becomes the port that was taken.

@@ -56,6 +56,9 @@ var rules = []rule{
 		"framing is a leaf: a file range is seen through an interface, not through the log"},
 	{"internal/record", nil, "a leaf: the batch format is used from the socket down to the file"},
 	{"internal/config", nil, "a leaf: every part reads its keys, so it may need none of them"},
+	{"internal/holder", nil, "a leaf: whoever opens a port or a directory says who is in the way"},
+	{"internal/zookeeper", []string{"internal/config", "internal/holder", "internal/log/vfs"},
+		"a server of its own: nothing of Kafka is in it, but the form of a properties file and the file system under a log"},
 	{"test", []string{anything}, "tests put together what they need"},
 	{"bench", []string{anything}, "benchmarks put together what they need"},
 }

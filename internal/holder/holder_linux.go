@@ -1,4 +1,4 @@
-package node
+package holder
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// portHolder finds the process that listens at a TCP port: the socket's inode from /proc/net, then who has it open.
+// OfPort finds the process that listens at a TCP port: the socket's inode from /proc/net, then who has it open.
 // Processes of other users cannot be looked into.
-func portHolder(port int) (process, bool) {
+func OfPort(port int) (Process, bool) {
 	inodes := map[string]bool{}
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		text, err := os.ReadFile(file)
@@ -27,25 +27,25 @@ func portHolder(port int) (process, bool) {
 		}
 	}
 	if len(inodes) == 0 {
-		return process{}, false
+		return Process{}, false
 	}
 	fds, err := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err != nil {
-		return process{}, false
+		return Process{}, false
 	}
 	for _, fd := range fds {
 		if target, err := os.Readlink(fd); err == nil && inodes[target] {
 			pid, err := strconv.Atoi(strings.Split(fd, "/")[2])
 			if err == nil {
-				return process{pid, commandOf(pid)}, true
+				return Process{pid, CommandOf(pid)}, true
 			}
 		}
 	}
-	return process{}, false
+	return Process{}, false
 }
 
-// commandOf is a process's command line.
-func commandOf(pid int) string {
+// CommandOf is a process's command line.
+func CommandOf(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return ""
