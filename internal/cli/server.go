@@ -238,23 +238,6 @@ func serveUntil(ctx context.Context, n *node.Node, io IO) int {
 	return code
 }
 
-// endWithInput gives a context that ends with standard input, if that is asked for.
-func endWithInput(ctx context.Context, io IO) (context.Context, func()) {
-	if os.Getenv(endWithInputEnv) == "" {
-		return ctx, func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		for b := make([]byte, 256); ; {
-			if _, err := io.In.Read(b); err != nil {
-				cancel()
-				return
-			}
-		}
-	}()
-	return ctx, cancel
-}
-
 // readyEnv names the file descriptor on which a broker in the background tells that it serves.
 const readyEnv = "GREGOR_READY_FD"
 

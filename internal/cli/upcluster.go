@@ -230,11 +230,12 @@ func showCluster(ctx context.Context, s *screen, l upLayout, nodes []*upNode, da
 
 // endCluster ends all brokers and waits for them.
 func endCluster(s *screen, nodes []*upNode) {
+	var children []*child
 	for _, n := range nodes {
-		n.stop()
+		children = append(children, n.child)
 	}
-	for _, id := range waitNodes(nodes, upPatience) {
-		s.line(fmt.Sprintf("Broker %d did not end within %v and was killed.", id, upPatience))
+	for _, i := range endChildren(children, upPatience) {
+		s.line(fmt.Sprintf("Broker %d did not end within %v and was killed.", nodes[i].id, upPatience))
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// apart gives a process a group of its own: Ctrl-C reaches up alone, which ends its brokers itself.
+// apart gives a process a group of its own: Ctrl-C reaches its parent alone, which ends its children itself.
 func apart(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
