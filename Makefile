@@ -12,7 +12,7 @@ RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|con
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench interop clean
+.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-compare interop clean
 
 all: build
 
@@ -79,6 +79,13 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
+
+# gregor beside Apache Kafka, case by case in turn, ROUNDS of SECONDS each: CASES is a regular expression.
+CASES   ?= .
+SECONDS ?= 3
+bench-compare: export GREGOR_BINARY = build/gregor
+bench-compare: build
+	GREGOR_COMPARE=1 $(GO) test ./bench/compare -count=1 -v -timeout 60m -rounds 3 -seconds $(SECONDS) -cases '$(CASES)'
 
 # Apache Kafka's tools and clients, and kcat, against our broker. TARGET=apache runs the same suite on Apache Kafka itself.
 interop: build
