@@ -45,9 +45,9 @@ func TestScreenBoundsALine(t *testing.T) {
 	s := &screen{out: &out}
 	w, _ := s.prefixed("")
 	for range 100 {
-		w.Write(bytes.Repeat([]byte("x"), maxPrefixedLine/10))
+		w.Write(bytes.Repeat([]byte("x"), maxHeldLine/10))
 	}
-	if held := len(w.(*prefixedLines).rest); held > maxPrefixedLine {
+	if held := len(w.(*lineWriter).rest); held > maxHeldLine {
 		t.Errorf("%d bytes are kept", held)
 	}
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 )
 
@@ -65,39 +64,6 @@ func (s *screen) draw() {
 // prefixed returns a writer that shows what is written line by line, with a prefix. end shows what is left without a line
 // end.
 func (s *screen) prefixed(prefix string) (w io.Writer, end func()) {
-	p := &prefixedLines{s: s, prefix: prefix}
-	return p, p.end
-}
-
-// maxPrefixedLine bounds what is kept of a line that does not end.
-const maxPrefixedLine = 16 << 10
-
-type prefixedLines struct {
-	s      *screen
-	prefix string
-	mu     sync.Mutex
-	rest   []byte
-}
-
-func (p *prefixedLines) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rest = append(p.rest, b...)
-	for {
-		line, rest, ok := strings.Cut(string(p.rest), "\n")
-		if !ok && len(p.rest) < maxPrefixedLine {
-			return len(b), nil
-		}
-		p.s.line(p.prefix + strings.TrimRight(line, "\r"))
-		p.rest = []byte(rest)
-	}
-}
-
-func (p *prefixedLines) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.rest) > 0 {
-		p.s.line(p.prefix + string(p.rest))
-		p.rest = nil
-	}
+	l := &lineWriter{line: func(text string) { s.line(prefix + text) }}
+	return l, l.end
 }
