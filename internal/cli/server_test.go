@@ -54,7 +54,7 @@ func TestServerStartRefuses(t *testing.T) {
 	}{
 		{[]string{filepath.Join(dir, "none")}, "no such file"},
 		{[]string{file}, "Invalid value 0 for configuration num.partitions: Value must be at least 1"},
-		{[]string{file, "--override", "num.partitions=1", "--override", "zookeeper.connect=localhost:2181"}, "later version"},
+		{[]string{file, "--override", "num.partitions=1", "--override", "zookeeper.connect=localhost:2181", "--override", "zookeeper.ssl.client.enable=true"}, "later version"},
 		{[]string{file, "--override", "x"}, "expected key=value"},
 	} {
 		var out, err bytes.Buffer

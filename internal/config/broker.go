@@ -114,7 +114,7 @@ func warnings(v *Values, props map[string]string) []Warning {
 				w += " (is " + near + " meant?)"
 			}
 			list = append(list, Warning{name, w})
-		case k != nil && k.Removed && !k.Used:
+		case k != nil && k.Removed && (!k.Used || !v.OnZooKeeper()):
 			list = append(list, Warning{name, "a key of Apache Kafka 3.x and older; it has no effect"})
 		case k == nil || !k.Used:
 			list = append(list, Warning{name, "known, but without effect in this version"})

@@ -146,9 +146,11 @@ func TestNodeID(t *testing.T) {
 
 func TestWhatComesLaterIsRefused(t *testing.T) {
 	for _, props := range []map[string]string{
-		{"zookeeper.connect": "localhost:2181"},
+		{"zookeeper.connect": "localhost:2181", "zookeeper.ssl.client.enable": "true"},
+		{"zookeeper.connect": "localhost:2181", "zookeeper.set.acl": "true"},
+		{"zookeeper.connect": "localhost:2181", "zookeeper.metadata.migration.enable": "true"},
 	} {
-		if _, _, err := ParseBroker(props); !errors.Is(err, ErrNotYet) || !strings.Contains(err.Error(), "later version") {
+		if _, _, err := ParseBroker(props); err == nil || !strings.Contains(err.Error(), "later version") {
 			t.Errorf("%v: %v", props, err)
 		}
 	}

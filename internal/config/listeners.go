@@ -28,6 +28,9 @@ type Listeners struct {
 	Controller  []Listener // for the controller's quorum
 	Advertised  []Listener // what clients are told; port 0 means the port that Broker's listener of that name got
 	InterBroker string     // the name of the listener that other brokers use; "" if this node is no broker
+	// ControlPlane is the name of the listener that serves the requests of brokers to the active controller, on a node
+	// whose metadata is in ZooKeeper: mostly InterBroker.
+	ControlPlane string
 
 	AdvertisedController []Listener // what other nodes are told of Controller
 }
@@ -171,6 +174,9 @@ func (v *Values) Listeners() (*Listeners, error) {
 		return ls, nil
 	}
 	if ls.InterBroker, err = v.interBroker(ls); err != nil {
+		return nil, err
+	}
+	if ls.ControlPlane, err = v.controlPlane(ls); err != nil {
 		return nil, err
 	}
 	return ls, nil

@@ -42,7 +42,7 @@ type Quorum struct {
 	Bootstrap []string // controller.quorum.bootstrap.servers, host:port
 }
 
-// Roles returns process.roles.
+// Roles returns process.roles. On ZooKeeper every node is a broker, and may become the active controller.
 func (v *Values) Roles() Roles {
 	if !v.Has("process.roles") {
 		return Roles{Broker: true, Controller: true}
@@ -53,7 +53,7 @@ func (v *Values) Roles() Roles {
 
 // IsAlone reports whether this node is the only one of its quorum.
 func (v *Values) IsAlone() bool {
-	if !v.Roles().Controller {
+	if !v.Roles().Controller || v.OnZooKeeper() {
 		return false
 	}
 	q, err := v.Quorum()
@@ -122,8 +122,8 @@ func splitAddr(text string) (host string, port int, reason string) {
 // checkRoles checks that roles, voters and this node's id fit together.
 func checkRoles(v *Values) error {
 	const rolesKey, votersKey, serversKey = "process.roles", "controller.quorum.voters", "controller.quorum.bootstrap.servers"
-	if zk := v.String("zookeeper.connect"); zk != "" {
-		return fmt.Errorf("zookeeper.connect=%s: metadata in ZooKeeper %w; remove the key to run a node with controllers of its own kind", zk, ErrNotYet)
+	if v.OnZooKeeper() {
+		return checkZooKeeper(v)
 	}
 	rolesText, _ := v.Text(rolesKey)
 	if v.Has(rolesKey) && len(v.List(rolesKey)) == 0 {
@@ -170,6 +170,8 @@ func (v *Values) checkControllerListeners(ls *Listeners) error {
 	roles := v.Roles()
 	listeners, _ := v.Text("listeners")
 	switch {
+	case v.OnZooKeeper():
+		return nil
 	case !roles.Controller && len(v.List(key)) == 0:
 		return &Error{Key: key, Value: &text, Reason: "a node that is only a broker needs the name of its controllers' listener, such as CONTROLLER"}
 	case !roles.Controller && len(ls.Controller) > 0:
