@@ -16,9 +16,23 @@ import (
 // Errors: those of record.ValidateProduced, ErrTooLarge, ErrTooLargeForSegment, the producer errors
 // (ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ...), ErrNoSpace, ErrDirOffline, ErrClosed. After an error nothing
 // was appended, except after ErrDirOffline, when that is not known.
+//
+// That a transaction is open at its coordinator is not asked for: see AppendGuarded.
 func (l *Log) AppendLeader(records []byte, leaderEpoch int32, origin Origin) (AppendInfo, error) {
+	return l.appendLeader(records, leaderEpoch, terms{origin: origin, guard: Unverified})
+}
+
+// AppendGuarded is AppendLeader of batches that may be the first of a transaction. That needs the guard that
+// StartVerification gave; 0 is enough for a transaction that is open. Error, too: ErrInvalidTxnState if the guard is not
+// valid any more.
+func (l *Log) AppendGuarded(records []byte, leaderEpoch int32, origin Origin, guard Guard) (AppendInfo, error) {
+	return l.appendLeader(records, leaderEpoch, terms{origin: origin, guard: guard})
+}
+
+func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendInfo, error) {
 	cfg := l.config.Load()
 	nowMs := l.now().UnixMilli()
+	origin := t.origin
 	records, err := l.prepare(records, cfg, origin, nowMs)
 	if err != nil {
 		return AppendInfo{}, err
@@ -42,7 +56,7 @@ func (l *Log) AppendLeader(records []byte, leaderEpoch int32, origin Origin) (Ap
 		b.SetLeaderEpoch(leaderEpoch)
 		offset = b.NextOffset()
 	}
-	err = l.write(records, &info, cfg, origin, nowMs)
+	err = l.write(records, &info, cfg, t, nowMs)
 	l.mu.Unlock()
 	if err != nil {
 		return AppendInfo{}, err
@@ -92,7 +106,7 @@ func (l *Log) AppendFollower(records []byte) (AppendInfo, error) {
 		return AppendInfo{}, fmt.Errorf("%w: batches from offset %d, the log %s ends at %d", ErrUnexpectedOffset, first, l.dir, l.next)
 	}
 	info := AppendInfo{FirstOffset: first, LogAppendTimeMs: -1}
-	err := l.write(records, &info, cfg, Replication, nowMs)
+	err := l.write(records, &info, cfg, terms{origin: Replication}, nowMs)
 	l.mu.Unlock()
 	if err != nil {
 		return AppendInfo{}, err
@@ -158,11 +172,11 @@ func (l *Log) finish(info AppendInfo, cfg *Config) (AppendInfo, error) {
 }
 
 // write appends batches that have their offsets. mu is held.
-func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, origin Origin, nowMs int64) error {
+func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, t terms, nowMs int64) error {
 	if len(records) > cfg.SegmentBytes {
 		return fmt.Errorf("%w: %d bytes, segment.bytes is %d", ErrTooLargeForSegment, len(records), cfg.SegmentBytes)
 	}
-	if err := l.checkBatches(records, info, origin); err != nil {
+	if err := l.checkBatches(records, info, t); err != nil {
 		return err
 	}
 	s, err := l.segmentFor(len(records), info, cfg, nowMs)
@@ -224,7 +238,7 @@ func (l *Log) indexAborted(s *segment, txn completedTxn, lastStableOffset int64)
 }
 
 // checkBatches checks producers and sums the batches up. mu is held.
-func (l *Log) checkBatches(records []byte, info *AppendInfo, origin Origin) error {
+func (l *Log) checkBatches(records []byte, info *AppendInfo, t terms) error {
 	l.producers.begin()
 	info.MaxTimestampMs = -1
 	for rest := records; len(rest) > 0; info.Batches++ {
@@ -240,7 +254,7 @@ func (l *Log) checkBatches(records []byte, info *AppendInfo, origin Origin) erro
 			if err != nil {
 				return err
 			}
-			if err := l.producers.check(b, mark, origin, b.BaseOffset()); err != nil {
+			if err := l.producers.check(b, mark, t, b.BaseOffset()); err != nil {
 				return err
 			}
 		}

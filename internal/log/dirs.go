@@ -21,6 +21,9 @@ type DirsOptions struct {
 	Paths     []string // log.dirs
 	ClusterID string   // written to meta.properties; empty: taken from there
 	NodeID    int32
+	// ZooKeeper says that the cluster's metadata is in ZooKeeper: meta.properties has version 0, as Apache Kafka 3.9 writes
+	// it there.
+	ZooKeeper bool
 
 	Config      *Config                    // the broker's defaults
 	TopicConfig func(topic string) *Config // a topic's effective configuration at load; nil: Config

@@ -52,7 +52,7 @@ func (m MetaProperties) Map() map[string]string {
 		values["directory.id"] = formatID(m.DirectoryID)
 	}
 	if m.NodeID >= 0 {
-		values[[]string{"broker.id", "node.id"}[m.Version]] = strconv.Itoa(int(m.NodeID))
+		values[nodeIDKey[m.Version]] = strconv.Itoa(int(m.NodeID))
 	}
 	return values
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 )
 
-// MetaProperties is the content of meta.properties, which says whose a log directory is. Version 1 is KRaft's.
+// MetaProperties is the content of meta.properties, which says whose a log directory is. Version 1 is of a node whose
+// metadata is with controllers, version 0 of a broker on ZooKeeper. Apache Kafka 3.9 keeps a directory id in version 0 and
+// makes none.
 type MetaProperties struct {
 	Version     int
 	ClusterID   string
@@ -67,11 +69,27 @@ func decodeMetaProperties(path string, b []byte) (MetaProperties, error) {
 	return m, nil
 }
 
+// nodeIDKey is the name of the node's id, by version.
+var nodeIDKey = [2]string{"broker.id", "node.id"}
+
 // encode makes the file's content.
 func (m MetaProperties) encode(now time.Time) []byte {
 	b := fmt.Appendf(nil, "#\n#%s\n", now.UTC().Format("Mon Jan 02 15:04:05 MST 2006"))
 	b = fmt.Appendf(b, "cluster.id=%s\n", m.ClusterID)
 	b = fmt.Appendf(b, "directory.id=%s\n", formatID(m.DirectoryID))
-	b = fmt.Appendf(b, "node.id=%d\n", m.NodeID)
+	b = fmt.Appendf(b, "%s=%d\n", nodeIDKey[m.Version], m.NodeID)
 	return fmt.Appendf(b, "version=%d\n", m.Version)
+}
+
+// checkEngine refuses a directory of a node whose metadata is kept in the other way: its topics would be unknown here, and
+// their logs set aside. Error: ErrInconsistent.
+func (m MetaProperties) checkEngine(path string, zooKeeper bool) error {
+	switch {
+	case zooKeeper && m.Version != 0:
+		return fmt.Errorf("%w: %s is of a node whose metadata is with controllers, not in ZooKeeper; remove zookeeper.connect, or use another directory in log.dirs",
+			ErrInconsistent, path)
+	case !zooKeeper && m.Version == 0:
+		return fmt.Errorf("%w: %s is of a broker whose metadata is in ZooKeeper; set zookeeper.connect, or use another directory in log.dirs", ErrInconsistent, path)
+	}
+	return nil
 }

@@ -184,6 +184,9 @@ func (d *Dirs) takeDir(dir *logDir) (*MetaProperties, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.checkEngine(path, d.o.ZooKeeper); err != nil {
+		return nil, err
+	}
 	if m.NodeID >= 0 && m.NodeID != d.o.NodeID {
 		return nil, fmt.Errorf("%w: %s belongs to node %d, but this is node %d; set node.id=%d, or use another log.dirs",
 			ErrInconsistent, path, m.NodeID, d.o.NodeID, m.NodeID)
@@ -218,6 +221,9 @@ func (d *Dirs) settleCluster(metas []*MetaProperties) error {
 // prepareDir writes what a directory lacks and takes its marker of a clean shutdown.
 func (d *Dirs) prepareDir(dir *logDir, m *MetaProperties) (marker cleanShutdown, found bool, err error) {
 	want := MetaProperties{Version: 1, ClusterID: d.clusterID, NodeID: d.o.NodeID}
+	if d.o.ZooKeeper {
+		want.Version = 0
+	}
 	if m != nil {
 		want.DirectoryID = m.DirectoryID
 	}

@@ -136,11 +136,11 @@ type completedTxn struct {
 
 // appendMarker applies the marker that ends the open transaction. ok is false if none was open. Errors:
 // ErrInvalidProducerEpoch, ErrCoordinatorFenced.
-func (p *producer) appendMarker(b record.Batch, m marker, origin Origin, offset int64) (txn completedTxn, ok bool, err error) {
-	if err := p.checkEpoch(b, origin, offset); err != nil {
+func (p *producer) appendMarker(b record.Batch, m marker, t terms, offset int64) (txn completedTxn, ok bool, err error) {
+	if err := p.checkMarkerEpoch(b, t, offset); err != nil {
 		return txn, false, err
 	}
-	if p.coordinatorEpoch > m.coordinatorEpoch && origin != Replication {
+	if p.coordinatorEpoch > m.coordinatorEpoch && t.origin != Replication {
 		return txn, false, fmt.Errorf("%w: marker of producer %d at offset %d has coordinator epoch %d, the last seen is %d",
 			ErrCoordinatorFenced, p.id, offset, m.coordinatorEpoch, p.coordinatorEpoch)
 	}
@@ -151,6 +151,20 @@ func (p *producer) appendMarker(b record.Batch, m marker, origin Origin, offset 
 	p.txnFirstOffset = -1
 	p.lastTimestampMs = m.timestampMs
 	return txn, ok, nil
+}
+
+// checkMarkerEpoch is checkEpoch for a marker. With transactions version 2 each transaction ends with an epoch above its
+// own; the same epoch is that of a marker that comes again, when the first is written, or of a producer that has used up
+// its epochs.
+func (p *producer) checkMarkerEpoch(b record.Batch, t terms, offset int64) error {
+	if t.transactionVersion < 2 || t.origin == Replication || b.ProducerEpoch() != p.epoch {
+		return p.checkEpoch(b, t.origin, offset)
+	}
+	if p.txnFirstOffset < 0 || p.epoch == math.MaxInt16 {
+		return nil
+	}
+	return fmt.Errorf("%w: marker of producer %d at offset %d has epoch %d, that of the open transaction; it has to be above it",
+		ErrInvalidProducerEpoch, p.id, offset, p.epoch)
 }
 
 // marker is the control record that ends a transaction.

@@ -23,6 +23,10 @@ type producers struct {
 	ongoing      []openTxn
 	unreplicated []endedTxn
 
+	// verifying are the producers whose first batch of a transaction waits for the coordinator's word.
+	verifying map[int64]*verification
+	lastGuard Guard
+
 	pending   []producer
 	completed []completedTxn // by the batches of the pending append
 	started   []openTxn
@@ -33,7 +37,8 @@ type openTxn struct{ producerID, firstOffset int64 }
 type endedTxn struct{ firstOffset, markerOffset int64 }
 
 func (ps *producers) reset(end int64) {
-	*ps = producers{byID: map[int64]*producer{}, end: end, pending: ps.pending[:0], completed: ps.completed[:0], started: ps.started[:0]}
+	// What was verified does not survive, but no guard is given twice.
+	*ps = producers{byID: map[int64]*producer{}, end: end, lastGuard: ps.lastGuard, pending: ps.pending[:0], completed: ps.completed[:0], started: ps.started[:0]}
 }
 
 // begin forgets what an append that failed left.
@@ -52,11 +57,21 @@ func (ps *producers) duplicate(b record.Batch) (producerBatch, bool) {
 
 // check applies a batch with a producer id, that will lie at the given offset, to the pending state. mark is its
 // marker if it is a control batch.
-func (ps *producers) check(b record.Batch, mark *marker, origin Origin, offset int64) error {
+func (ps *producers) check(b record.Batch, mark *marker, t terms, offset int64) error {
 	p := ps.take(b.ProducerID())
 	if !b.IsControl() {
+		if t.origin != Replication && b.IsTransactional() {
+			if err := ps.checkVerified(p, b, t, offset); err != nil {
+				return err
+			}
+		}
+		if t.origin == Client && len(ps.verifying) > 0 {
+			if err := ps.checkHeld(p, b, offset); err != nil {
+				return err
+			}
+		}
 		was := p.txnFirstOffset
-		if err := p.appendData(b, origin, offset); err != nil {
+		if err := p.appendData(b, t.origin, offset); err != nil {
 			return err
 		}
 		if was < 0 && p.txnFirstOffset >= 0 {
@@ -67,7 +82,7 @@ func (ps *producers) check(b record.Batch, mark *marker, origin Origin, offset i
 	if mark == nil {
 		return nil // its records were removed by compaction, or it is of another kind
 	}
-	txn, ok, err := p.appendMarker(b, *mark, origin, offset)
+	txn, ok, err := p.appendMarker(b, *mark, t, offset)
 	if err == nil && ok {
 		ps.completed = append(ps.completed, txn)
 	}
@@ -100,6 +115,7 @@ func (ps *producers) commit(end int64, aborted func(txn completedTxn, lastStable
 			c := *p
 			ps.byID[p.id] = &c
 		}
+		ps.verified(p.id)
 	}
 	ps.ongoing = append(ps.ongoing, ps.started...)
 	for _, txn := range ps.completed {
@@ -145,6 +161,11 @@ func (ps *producers) expire(beforeMs int64) {
 	for id, p := range ps.byID {
 		if p.txnFirstOffset < 0 && p.lastTimestampMs <= beforeMs {
 			delete(ps.byID, id)
+		}
+	}
+	for id, v := range ps.verifying {
+		if v.atMs <= beforeMs {
+			delete(ps.verifying, id)
 		}
 	}
 }
@@ -193,7 +214,7 @@ func (ps *producers) replay(b record.Batch, aborted func(completedTxn, int64) er
 		if err != nil {
 			return err
 		}
-		if err := ps.check(b, mark, Replication, b.BaseOffset()); err != nil {
+		if err := ps.check(b, mark, terms{origin: Replication}, b.BaseOffset()); err != nil {
 			return err
 		}
 	}

@@ -15,10 +15,42 @@ type Appended struct {
 	LeaderEpoch int32
 }
 
-// Append writes batches as the leader. epoch is the leader epoch that the caller works in, or NoEpoch. With AcksAll it
+// Append writes batches as the leader; those of a transaction without asking its coordinator, see AppendGuarded. epoch is the leader epoch that the caller works in, or NoEpoch. With AcksAll it
 // refuses when too few replicas are in sync; waiting for the commit is [Partition.AwaitCommit]. The batches are patched
 // in place.
 func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.Origin) (Appended, error) {
+	return p.AppendGuarded(records, acks, epoch, origin, log.Unverified)
+}
+
+// AppendGuarded is Append of batches of a transaction, with the guard that Manager.Verify gave. Error, too:
+// log.ErrInvalidTxnState if the transaction has ended since.
+func (p *Partition) AppendGuarded(records []byte, acks int16, epoch int32, origin log.Origin, guard log.Guard) (Appended, error) {
+	return p.append(acks, epoch, appending{records: records, origin: origin, guard: guard})
+}
+
+// AppendMarker ends a producer's transaction in this partition, with acks=all. When the marker is committed the last
+// stable offset moves; [Partition.AwaitCommit] tells. Errors: log.ErrInvalidProducerEpoch, log.ErrCoordinatorFenced, those of
+// Append.
+func (p *Partition) AppendMarker(m log.Marker, epoch int32) (Appended, error) {
+	return p.append(AcksAll, epoch, appending{marker: &m})
+}
+
+// appending is what is appended: batches or a marker.
+type appending struct {
+	records []byte
+	origin  log.Origin
+	guard   log.Guard
+	marker  *log.Marker
+}
+
+func (a *appending) to(ld *leader) (log.AppendInfo, error) {
+	if a.marker != nil {
+		return ld.log.AppendMarker(*a.marker, ld.epoch)
+	}
+	return ld.log.AppendGuarded(a.records, ld.epoch, a.origin, a.guard)
+}
+
+func (p *Partition) append(acks int16, epoch int32, a appending) (Appended, error) {
 	p.roleMu.RLock()
 	ld, err := p.lead(epoch)
 	if err != nil {
@@ -29,7 +61,7 @@ func (p *Partition) Append(records []byte, acks int16, epoch int32, origin log.O
 		p.roleMu.RUnlock()
 		return Appended{}, p.errorf(ErrNotEnoughReplicas)
 	}
-	info, err := ld.log.AppendLeader(records, ld.epoch, origin)
+	info, err := a.to(ld)
 	p.roleMu.RUnlock()
 	if err != nil {
 		return Appended{info, ld.epoch}, err

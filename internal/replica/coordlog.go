@@ -19,6 +19,19 @@ func (c CoordinatorLog) Append(leaderEpoch int32, batch []byte) (lastOffset int6
 	return info.LastOffset, err
 }
 
+// AppendGuarded is Append of batches of a transaction, with the guard that [Manager.Verify] gave; log.Unverified if it was
+// not asked.
+func (c CoordinatorLog) AppendGuarded(leaderEpoch int32, batch []byte, guard log.Guard) (lastOffset int64, err error) {
+	info, err := c.p.AppendGuarded(batch, AcksAll, leaderEpoch, log.Coordinator, guard)
+	return info.LastOffset, err
+}
+
+// AppendMarker ends a producer's transaction in this partition.
+func (c CoordinatorLog) AppendMarker(leaderEpoch int32, m log.Marker) (lastOffset int64, err error) {
+	info, err := c.p.AppendMarker(m, leaderEpoch)
+	return info.LastOffset, err
+}
+
 // Committed is the high watermark; once the epoch is over, what it was at its end. After that the log may have been cut and
 // written by another leader, and its high watermark says nothing about what was appended here.
 func (c CoordinatorLog) Committed() int64 {

@@ -23,8 +23,16 @@ func (l *ledLog) Producers() []log.ProducerState           { return l.load().Pro
 func (l *ledLog) BytesFrom(offset, limit int64) int64      { return l.load().BytesFrom(offset, limit) }
 func (l *ledLog) EndOffsetForEpoch(e int32) (int32, int64) { return l.load().EndOffsetForEpoch(e) }
 
-func (l *ledLog) AppendLeader(records []byte, epoch int32, origin log.Origin) (log.AppendInfo, error) {
-	return l.load().AppendLeader(records, epoch, origin)
+func (l *ledLog) AppendGuarded(records []byte, epoch int32, origin log.Origin, guard log.Guard) (log.AppendInfo, error) {
+	return l.load().AppendGuarded(records, epoch, origin, guard)
+}
+
+func (l *ledLog) AppendMarker(m log.Marker, epoch int32) (log.AppendInfo, error) {
+	return l.load().AppendMarker(m, epoch)
+}
+
+func (l *ledLog) StartVerification(id int64, epoch int16, sequence int32, adds bool) (log.Guard, error) {
+	return l.load().StartVerification(id, epoch, sequence, adds)
 }
 
 func (l *ledLog) DeleteRecordsBefore(offset int64) (int64, error) {

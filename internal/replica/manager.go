@@ -59,6 +59,12 @@ type Options struct {
 	// AssignDirs tells the active controller which log directories hold this broker's replicas (KIP-858). done is called
 	// like Alter's. nil: nobody is told.
 	AssignDirs func(ctx context.Context, req *kmsg.AssignReplicasToDirsRequest, done func(*kmsg.AssignReplicasToDirsResponse, error))
+	// Verify asks the coordinator of a transaction, wherever it is. done is called once, on any goroutine, perhaps before
+	// Verify returns, with an error (of kerr, or one of reaching the coordinator) for each partition, or nil if all are
+	// fine; it must be called in any case. nil: transactional batches are appended unasked.
+	Verify func(v Verification, done func(errs []error))
+	// Verified is transaction.partition.verification.enable; nil: true. Transactions version 2 is verified in any case.
+	Verified func() bool
 	// Nearest tells whether clients are sent to a replica in their own rack (replica.selector.class); nil: no.
 	Nearest func() bool
 	// BrokerEpoch is the epoch of this broker's registration; nil or -1: not known, and not checked.

@@ -25,6 +25,7 @@ type Partition struct {
 	role    atomic.Pointer[role]
 	log     atomic.Pointer[log.Log] // nil while its directory is offline
 	waiters waiters
+	held    held
 }
 
 // role is what a replica is at present. It does not change: a new one replaces it.
