@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Node is one running Apache Kafka process: broker and controller in one.
+// Node is one running process of Apache's: Kafka's broker and controller in one, a broker on ZooKeeper, or ZooKeeper.
 type Node struct {
 	Addr string // host:port of the broker's listener
 	cmd  *exec.Cmd
@@ -68,13 +68,31 @@ func (k *Kafka) StartNode(ctx context.Context, o NodeOptions) (*Node, error) {
 			return nil, fmt.Errorf("format %s: %w\n%s", o.DataDir, err, out)
 		}
 	}
-	n := &Node{Addr: fmt.Sprintf("localhost:%d", o.Port), log: filepath.Join(o.Dir, "server.log"), done: make(chan struct{})}
+	return k.startNode(ctx, o.Dir, o.Port, "kafka.Kafka", file)
+}
+
+// startNode starts a server's main class, whose log goes to DIR/server.log, and returns when its port answers.
+func (k *Kafka) startNode(ctx context.Context, dir string, port int, main string, args ...string) (*Node, error) {
+	n, err := k.launch(ctx, dir, port, main, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.wait(ctx, port); err != nil {
+		n.Kill()
+		return nil, err
+	}
+	return n, nil
+}
+
+// launch starts a server's main class and waits for nothing.
+func (k *Kafka) launch(ctx context.Context, dir string, port int, main string, args ...string) (*Node, error) {
+	n := &Node{Addr: fmt.Sprintf("localhost:%d", port), log: filepath.Join(dir, "server.log"), done: make(chan struct{})}
 	out, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	n.cmd = k.Java(context.WithoutCancel(ctx), "", "kafka.Kafka", file)
+	n.cmd = k.Java(context.WithoutCancel(ctx), "", main, args...)
 	n.cmd.Stdout, n.cmd.Stderr = out, out
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
@@ -83,10 +101,6 @@ func (k *Kafka) StartNode(ctx context.Context, o NodeOptions) (*Node, error) {
 		n.err = n.cmd.Wait()
 		close(n.done)
 	}()
-	if err := n.wait(ctx, o.Port); err != nil {
-		n.Kill()
-		return nil, err
-	}
 	return n, nil
 }
 
@@ -118,6 +132,9 @@ func (n *Node) Stop() {
 		n.Kill()
 	}
 }
+
+// Signal sends the process a signal, as SIGSTOP.
+func (n *Node) Signal(s syscall.Signal) error { return n.cmd.Process.Signal(s) }
 
 // Kill ends the node at once.
 func (n *Node) Kill() {

@@ -16,8 +16,12 @@ import (
 	"text/template"
 )
 
-// Version is the release that this project follows.
-const Version = "4.3.0"
+// Version is the release that this project follows, VersionZooKeeper the last one that runs on ZooKeeper: its jars hold
+// ZooKeeper 3.8.
+const (
+	Version          = "4.3.0"
+	VersionZooKeeper = "3.9.2"
+)
 
 // ErrMissing is wrapped with the name of a program that is needed and is not installed.
 var ErrMissing = errors.New("not installed")
@@ -123,12 +127,14 @@ func Fetch(ctx context.Context, version string) (*Kafka, error) {
 		return nil, fmt.Errorf("download Apache Kafka %s: %w\n%s", version, err, out)
 	}
 	// One logger: the one that writes to standard error and is set from the command line.
-	others, err := filepath.Glob(filepath.Join(part, "libs", "*slf4j*log4j*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range others {
-		os.Remove(other)
+	for _, others := range []string{"*slf4j*log4j*", "*slf4j*reload4j*"} {
+		jars, err := filepath.Glob(filepath.Join(part, "libs", others))
+		if err != nil {
+			return nil, err
+		}
+		for _, jar := range jars {
+			os.Remove(jar)
+		}
 	}
 	if err := os.Rename(part, k.dir); err != nil {
 		if _, statErr := os.Stat(k.dir); statErr != nil {
