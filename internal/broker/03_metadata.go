@@ -128,8 +128,13 @@ func (b *Broker) metadataBase(r *Request) *kmsg.MetadataResponse {
 }
 
 // someBroker is what clients are told as the controller: any broker that lives, since all of them forward to it
-// (KIP-590).
+// (KIP-590). On ZooKeeper one of the brokers is the controller, and clients are told which.
 func (b *Broker) someBroker(image *metadata.Image) int32 {
+	if b.plane != nil {
+		if leader := image.Broker(b.plane.leader()); leader != nil && !leader.Fenced {
+			return leader.ID
+		}
+	}
 	if self := image.Broker(b.nodeID); self != nil && !self.Fenced {
 		return b.nodeID
 	}

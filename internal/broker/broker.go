@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Options is what a Broker is put together from. All fields but Groups, Private, KRaftVersion,
+// Options is what a Broker is put together from. All fields but Groups, Private, KRaftVersion, ControlPlane, Ready,
 // Logger and Now are required.
 type Options struct {
 	NodeID    int32
@@ -33,8 +33,13 @@ type Options struct {
 	Private    []PrivateAPI
 	// KRaftVersion is the level of kraft.version; nil: 0.
 	KRaftVersion func() int16
-	Logger       *slog.Logger
-	Now          func() time.Time
+	// ControlPlane has a broker whose metadata is in ZooKeeper serve the active controller's requests too.
+	ControlPlane *ControlPlane
+	// Ready is closed when the broker may serve its clients. Until then it says who it is and which versions it speaks, and
+	// answers for the controller; all else waits. nil: it is ready.
+	Ready  <-chan struct{}
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Caller is on whose behalf the controller is asked.
@@ -68,6 +73,8 @@ type Broker struct {
 	producerIDs producerIDs
 	quorum      Quorum       // on the controllers' listeners; nil on the brokers'
 	watch       *brokerWatch // likewise
+	plane       *plane       // nil unless the metadata is in ZooKeeper
+	ready       <-chan struct{}
 	// fetchMaxBytes is fetch.max.bytes, kept here because every Fetch asks.
 	fetchMaxBytes atomic.Int32
 }
@@ -77,12 +84,16 @@ func New(o Options) *Broker {
 	b := &Broker{
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
 		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, kraftVersion: o.KRaftVersion, log: o.Logger, now: o.Now,
+		ready: o.Ready,
 	}
 	b.fillIn()
 	b.table = newTable(handlers(), onBroker, privateRows(o.Private)...)
 	b.sessions = newSessionCache(b.config.Load().Int("max.incremental.fetch.session.cache.slots"), b.now)
 	b.producerIDs.allocate = b.allocateProducerIDs
 	b.server = newServer(b)
+	if o.ControlPlane != nil {
+		b.addControlPlane(*o.ControlPlane)
+	}
 	return b
 }
 
@@ -103,4 +114,23 @@ func (b *Broker) Serve(name string, l net.Listener) error { return b.server.serv
 
 // Close stops accepting, answers what was read within the context's time, closes every connection and waits for the
 // goroutines.
-func (b *Broker) Close(ctx context.Context) error { return b.server.close(ctx) }
+func (b *Broker) Close(ctx context.Context) error {
+	if !b.isReady() { // and will not be, so nothing that waits gets an answer
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		ctx = ended
+	}
+	return b.server.close(ctx)
+}
+
+func (b *Broker) isReady() bool {
+	if b.ready == nil {
+		return true
+	}
+	select {
+	case <-b.ready:
+		return true
+	default:
+		return false
+	}
+}

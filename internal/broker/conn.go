@@ -156,6 +156,13 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 		return err
 	}
 	r.slot = c.replies.add(r)
+	if !row.early && !c.server.b.isReady() {
+		select {
+		case <-c.server.b.ready:
+		case <-c.ctx.Done():
+			return errGone
+		}
+	}
 	return c.serve(row, r)
 }
 

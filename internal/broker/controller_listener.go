@@ -68,13 +68,19 @@ func NewController(o ControllerOptions) *Broker {
 
 // BrokersUnknown looks which of the unfenced brokers are still there: for a controller that has become active, and has
 // heard of none of them yet.
-func (b *Broker) BrokersUnknown(image *metadata.Image) { b.watch.all(image) }
+func (b *Broker) BrokersUnknown(image *metadata.Image) {
+	if b.plane != nil {
+		b.plane.side.watch.all(image)
+		return
+	}
+	b.watch.all(image)
+}
 
 func privateRows(apis []PrivateAPI) []handler {
 	var rows []handler
 	for _, api := range apis {
 		rows = append(rows, handler{
-			key: kmsg.Key(api.New().Key()), private: api.New,
+			key: kmsg.Key(api.New().Key()), private: api.New, early: true,
 			serve: func(_ *Broker, ctx context.Context, r *Request) { api.Serve(ctx, r.Body, r.Reply) },
 		})
 	}

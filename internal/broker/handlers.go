@@ -29,6 +29,13 @@ type handler struct {
 	parks bool
 	// enveloped says that a controller takes the request in an Envelope (KIP-590).
 	enveloped bool
+	// quorum says that a broker whose metadata is in ZooKeeper does not serve the API, as Apache Kafka 3.9 does not: it is
+	// about the quorum of controllers, or came with it.
+	quorum bool
+	// plane says that such a broker serves the API to the other brokers, which ask the active controller: see controlplane.go.
+	plane bool
+	// early says that the request is answered before the broker is ready.
+	early bool
 	// private makes an empty request of an API that is not Kafka's. It is not advertised, and its own decoder is trusted to
 	// bound what it allocates.
 	private func() kmsg.Request
@@ -59,7 +66,7 @@ func handlers() []handler {
 		{key: kmsg.SyncGroup, min: 0, max: 5, serve: (*Broker).syncGroup, parks: true},
 		{key: kmsg.DescribeGroups, min: 0, max: 6, serve: (*Broker).describeGroups},
 		{key: kmsg.ListGroups, min: 0, max: 5, serve: (*Broker).listGroups},
-		{key: kmsg.ApiVersions, min: 0, max: 4, on: onBoth, serve: (*Broker).apiVersions},
+		{key: kmsg.ApiVersions, min: 0, max: 4, on: onBoth, early: true, serve: (*Broker).apiVersions},
 		{key: kmsg.CreateTopics, min: 2, max: 7, on: onBoth, enveloped: true, serve: (*Broker).createTopics},
 		{key: kmsg.DeleteTopics, min: 1, max: 6, on: onBoth, enveloped: true, serve: (*Broker).deleteTopics},
 		{key: kmsg.DeleteRecords, min: 0, max: 2, serve: (*Broker).deleteRecords},
@@ -76,7 +83,7 @@ func handlers() []handler {
 		{key: kmsg.DescribeCluster, min: 0, max: 2, serve: (*Broker).describeCluster},
 		{key: kmsg.DescribeProducers, min: 0, max: 0, serve: (*Broker).describeProducers},
 		{key: kmsg.ListConfigResources, min: 0, max: 1, serve: (*Broker).listConfigResources},
-		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, serve: (*Broker).describeTopicPartitions},
+		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, quorum: true, serve: (*Broker).describeTopicPartitions},
 		{key: kmsg.ElectLeaders, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).electLeaders},
 		{key: kmsg.AlterPartitionAssignments, min: 0, max: 1, on: onBoth, enveloped: true, serve: (*Broker).alterPartitionReassignments},
 		{key: kmsg.ListPartitionReassignments, min: 0, max: 0, on: onBoth, enveloped: true, serve: (*Broker).listPartitionReassignments},
@@ -84,20 +91,20 @@ func handlers() []handler {
 		{key: kmsg.AlterClientQuotas, min: 0, max: 1, on: onBoth, enveloped: true, serve: (*Broker).alterClientQuotas},
 		{key: kmsg.UpdateFeatures, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).updateFeatures},
 		{key: kmsg.UnregisterBroker, min: 0, max: 0, on: onBoth, enveloped: true, serve: (*Broker).unregisterBroker},
-		{key: kmsg.DescribeQuorum, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).describeQuorum},
-		{key: kmsg.AddRaftVoter, min: 0, max: 1, on: onBoth, enveloped: true, serve: (*Broker).addRaftVoter},
-		{key: kmsg.RemoveRaftVoter, min: 0, max: 0, on: onBoth, enveloped: true, serve: (*Broker).removeRaftVoter},
+		{key: kmsg.DescribeQuorum, min: 0, max: 2, on: onBoth, enveloped: true, quorum: true, serve: (*Broker).describeQuorum},
+		{key: kmsg.AddRaftVoter, min: 0, max: 1, on: onBoth, enveloped: true, quorum: true, serve: (*Broker).addRaftVoter},
+		{key: kmsg.RemoveRaftVoter, min: 0, max: 0, on: onBoth, enveloped: true, quorum: true, serve: (*Broker).removeRaftVoter},
 
 		{key: kmsg.Fetch, min: 4, max: 18, on: onController, serve: (*Broker).fetchMetadata, parks: true},
-		{key: kmsg.AlterPartition, min: 2, max: 3, on: onController, serve: (*Broker).alterPartition},
-		{key: kmsg.Envelope, min: 0, max: 0, on: onController, serve: (*Broker).envelope},
+		{key: kmsg.AlterPartition, min: 2, max: 3, on: onController, plane: true, serve: (*Broker).alterPartition},
+		{key: kmsg.Envelope, min: 0, max: 0, on: onController, plane: true, serve: (*Broker).envelope},
 		{key: kmsg.FetchSnapshot, min: 0, max: 1, on: onController, serve: (*Broker).fetchSnapshot},
 		{key: kmsg.DescribeCluster, min: 0, max: 2, on: onController, serve: (*Broker).describeControllers},
-		{key: kmsg.BrokerRegistration, min: 0, max: 4, on: onController, serve: (*Broker).brokerRegistration},
-		{key: kmsg.BrokerHeartbeat, min: 0, max: 2, on: onController, serve: (*Broker).brokerHeartbeat},
-		{key: kmsg.AllocateProducerIDs, min: 0, max: 0, on: onController, serve: (*Broker).grantProducerIDs},
+		{key: kmsg.BrokerRegistration, min: 0, max: 4, on: onController, plane: true, serve: (*Broker).brokerRegistration},
+		{key: kmsg.BrokerHeartbeat, min: 0, max: 2, on: onController, plane: true, serve: (*Broker).brokerHeartbeat},
+		{key: kmsg.AllocateProducerIDs, min: 0, max: 0, on: onController, plane: true, serve: (*Broker).grantProducerIDs},
 		{key: kmsg.ControllerRegistration, min: 0, max: 0, on: onController, serve: (*Broker).controllerRegistration},
-		{key: kmsg.AssignReplicasToDirs, min: 0, max: 0, on: onController, serve: (*Broker).assignReplicasToDirs},
+		{key: kmsg.AssignReplicasToDirs, min: 0, max: 0, on: onController, plane: true, serve: (*Broker).assignReplicasToDirs},
 		{key: kmsg.UpdateRaftVoter, min: 0, max: 0, on: onController, serve: (*Broker).updateRaftVoter},
 	}
 }

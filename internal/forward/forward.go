@@ -36,9 +36,13 @@ type Options struct {
 	Leader func() int32
 	// Endpoint is the "host:port" of a node's controller listener.
 	Endpoint func(id int32) (addr string, ok bool)
-	Dial     peer.Dialer
-	Timeout  time.Duration // 0: DefaultTimeout
-	Logger   *slog.Logger
+	// Gone is told that nobody listens any more where the active controller did: its process has ended, or has not begun.
+	// It is for a metadata log whose members do not talk to each other. When the connection to the controller breaks, it is
+	// looked for at once, whether or not somebody waits. Gone must not block; it may be told the same again. nil: nobody asks.
+	Gone    func(id int32)
+	Dial    peer.Dialer
+	Timeout time.Duration // 0: DefaultTimeout
+	Logger  *slog.Logger
 }
 
 // Forwarder takes requests to the active controller.
@@ -58,6 +62,7 @@ type Forwarder struct {
 	dialing  int32              // whom; -1: nobody
 	giveUp   context.CancelFunc // of the dial
 	redialAt time.Time
+	missed   bool   // the connection to linked broke: is it still there?
 	logged   string // the failure that was logged last, "" after a success
 }
 

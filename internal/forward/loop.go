@@ -54,6 +54,9 @@ func (f *Forwarder) step() bool {
 		old, f.link = f.link, nil
 	}
 	local := f.isLocal(leader)
+	if f.link != nil || leader != f.linked {
+		f.missed = false
+	}
 	if local || f.link != nil {
 		f.waiting = slices.DeleteFunc(f.waiting, func(c *call) bool {
 			if now.Before(c.notYet) {
@@ -62,14 +65,14 @@ func (f *Forwarder) step() bool {
 			ready = append(ready, c)
 			return true
 		})
-	} else if leader >= 0 && len(f.waiting) > 0 && f.dialing < 0 && !now.Before(f.redialAt) {
+	} else if leader >= 0 && (f.missed || len(f.waiting) > 0) && f.dialing < 0 && !now.Before(f.redialAt) {
 		ctx, cancel := context.WithTimeout(f.ctx, dialTimeout)
 		f.dialing, f.giveUp = leader, cancel
 		f.wg.Go(func() { f.dial(ctx, leader) })
 	} else if leader >= 0 && f.dialing >= 0 && f.dialing != leader {
 		f.giveUp() // its host may swallow every packet
 	}
-	link, busy := f.link, len(f.calls) > 0
+	link, busy := f.link, f.missed || len(f.calls) > 0
 	f.mu.Unlock()
 
 	if old != nil {
@@ -119,6 +122,9 @@ func (f *Forwarder) dial(ctx context.Context, leader int32) {
 		f.wg.Go(func() { f.watch(conn) })
 	}
 	f.mu.Unlock()
+	if f.o.Gone != nil && peer.IsRefused(err) {
+		f.o.Gone(leader)
+	}
 	f.signal()
 }
 
@@ -133,6 +139,7 @@ func (f *Forwarder) watch(conn *peer.Conn) {
 	f.mu.Lock()
 	if f.link == conn {
 		f.link = nil
+		f.missed = f.o.Gone != nil
 	}
 	f.mu.Unlock()
 	f.signal()
@@ -154,6 +161,7 @@ func (f *Forwarder) disown(conn *peer.Conn) {
 	f.mu.Lock()
 	if f.link == conn {
 		f.link = nil
+		f.missed = f.o.Gone != nil
 	}
 	f.mu.Unlock()
 	conn.Abort()
