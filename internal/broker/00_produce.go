@@ -18,16 +18,16 @@ import (
 )
 
 // Produce: versions 3-13 (KIP-98 batches, KIP-110 zstd from 7, KIP-467 record errors from 8, KIP-951 leaders from 10,
-// KIP-516 topic ids from 13).
+// KIP-516 topic ids from 13; KIP-890: the first batch of a transaction in a partition waits until the coordinator has said
+// that the partition is in it, or, from version 12, has put it there).
 //
-// Deviations: transactions do not exist yet, so a transactional batch is refused with INVALID_TXN_STATE, as Kafka refuses
-// one outside of a transaction. A batch that breaks a rule is answered with a message that says which; Kafka says it for
-// some only.
+// Deviations: a batch that breaks a rule is answered with a message that says which; Kafka says it for some only.
 func (b *Broker) produce(_ context.Context, r *Request) {
 	req := r.Body.(*kmsg.ProduceRequest)
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	p := &producing{b: b, r: r, resp: resp, acks: req.Acks}
-	p.open.Store(1) // this function's own hold
+	p := &producing{b: b, r: r, resp: resp, acks: req.Acks, timeout: time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond}
+	p.open.Store(1) // until all is written
+	p.unwritten.Store(1)
 	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		t, out := &req.Topics[i], &resp.Topics[i]
@@ -37,12 +37,23 @@ func (b *Broker) produce(_ context.Context, r *Request) {
 			p.append(req, t, &t.Partitions[j], &out.Partitions[j])
 		}
 	}
+	if len(p.openings) > 0 {
+		b.replicas.Verify(strings.Clone(*req.TransactionID), req.Version >= 12, p.openings)
+	}
+	p.wrote()
+}
+
+// wrote ends the writing of one partition, or of those that needed no question to a coordinator; the last one goes on.
+func (p *producing) wrote() {
+	if p.unwritten.Add(-1) > 0 {
+		return
+	}
 	if p.open.Load() > 1 { // somebody waits for the commit; the request's memory need not
-		for i := range resp.Topics {
-			resp.Topics[i].Topic = strings.Clone(resp.Topics[i].Topic)
+		for i := range p.resp.Topics {
+			p.resp.Topics[i].Topic = strings.Clone(p.resp.Topics[i].Topic)
 		}
-		r.release()
-		p.await(time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond)
+		p.r.release()
+		p.await(p.timeout)
 	}
 	p.done()
 }
@@ -54,9 +65,12 @@ type producing struct {
 	resp *kmsg.ProduceResponse
 	acks int16
 
-	open atomic.Int32 // partitions that are not committed, and one more while the request is being read
+	timeout   time.Duration
+	unwritten atomic.Int32      // partitions whose transaction is being verified, and one more while the request is being read
+	openings  []replica.Opening // of transactions
+	open      atomic.Int32      // partitions that are not committed, and one more while there are unwritten ones
 
-	mu    sync.Mutex
+	mu    sync.Mutex // until all is written, guards waits and resp.Brokers too
 	waits []commitWait
 	timer *time.Timer
 }
@@ -71,7 +85,31 @@ type commitWait struct {
 func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
 	out.Default()
 	out.Partition, out.BaseOffset, out.LogAppendTime, out.LogStartOffset = in.Partition, -1, -1, -1
-	info, part, err := p.write(req, t, in)
+	part, batch, err := p.check(req, t, in)
+	switch {
+	case err != nil:
+		p.fail(t, in, out, err)
+	case batch.IsTransactional() && batch.HasProducerID():
+		p.unwritten.Add(1)
+		p.openings = append(p.openings, replica.Opening{
+			Partition: part, ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch(), Sequence: batch.BaseSequence(),
+			Append: func(guard log.Guard, err error) {
+				if err != nil {
+					p.fail(t, in, out, notVerified(err, p.r.Version))
+				} else {
+					p.write(part, batch, guard, t, in, out)
+				}
+				p.wrote()
+			},
+		})
+	default:
+		p.write(part, batch, 0, t, in, out)
+	}
+}
+
+// write appends a batch and waits for its commit if the client does.
+func (p *producing) write(part *replica.Partition, batch record.Batch, guard log.Guard, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
+	info, err := part.AppendGuarded(batch, p.acks, replica.NoEpoch, log.Client, guard)
 	if err != nil {
 		p.fail(t, in, out, err)
 		return
@@ -88,28 +126,57 @@ func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic
 		p.done()
 	})
 	if cancel != nil {
+		p.mu.Lock()
 		p.waits = append(p.waits, commitWait{out, cancel})
+		p.mu.Unlock()
 	}
 }
 
-func (p *producing) write(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (replica.Appended, *replica.Partition, error) {
-	var none replica.Appended
+// check finds the partition, and the one batch in the request.
+func (p *producing) check(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (*replica.Partition, record.Batch, error) {
 	if req.Acks < -1 || req.Acks > 1 {
-		return none, nil, kerr.InvalidRequiredAcks
+		return nil, nil, kerr.InvalidRequiredAcks
 	}
 	part, err := p.b.partition(p.r.Version >= 13, t.Topic, t.TopicID, in.Partition)
 	if err != nil {
-		return none, nil, err
+		return nil, nil, err
 	}
 	batch, err := checkProduced(p.r.Version, in.Records, req.TransactionID)
 	if err != nil {
-		return none, nil, err
+		return nil, nil, err
 	}
 	if isInternal(part.Topic()) && p.r.ClientID != adminClientID {
-		return none, nil, kerr.InvalidTopicException
+		return nil, nil, kerr.InvalidTopicException
 	}
-	info, err := part.Append(batch, req.Acks, replica.NoEpoch, log.Client)
-	return info, part, err
+	if len(p.openings) > 0 && batch.IsTransactional() && (p.openings[0].ProducerID != batch.ProducerID() || p.openings[0].ProducerEpoch != batch.ProducerEpoch()) {
+		return nil, nil, refused{kerr.InvalidProducerIDMapping, "Transactional records contained more than one producer ID"}
+	}
+	return part, batch, nil
+}
+
+// notVerified is what a client is told if the coordinator does not agree with a transactional batch. Older clients know
+// neither the errors of looking for a coordinator here nor TRANSACTION_ABORTABLE (version 11, KIP-1050).
+func notVerified(err error, version int16) error {
+	if !errors.Is(err, replica.ErrNotVerified) {
+		return err
+	}
+	k := (*kerr.Error)(nil)
+	if !errors.As(err, &k) {
+		k = kerr.NetworkException
+	}
+	switch k {
+	case kerr.ConcurrentTransactions, kerr.NetworkException, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.RequestTimedOut:
+		return refused{kerr.NotEnoughReplicas, "Unable to verify the partition has been added to the transaction. Underlying error: " + k.Message}
+	case kerr.ProducerFenced:
+		return kerr.InvalidProducerEpoch
+	case kerr.InvalidTxnState, kerr.ClusterAuthorizationFailed:
+		return refused{kerr.InvalidTxnState, "Partition was not added to the transaction"}
+	case kerr.TransactionAbortable:
+		if version < 11 {
+			return refused{kerr.InvalidTxnState, "Partition was not added to the transaction"}
+		}
+	}
+	return k
 }
 
 // adminClientID is the client id that Kafka lets write to internal topics.
@@ -130,8 +197,6 @@ func checkProduced(version int16, records []byte, transactionalID *string) (reco
 		return nil, refused{kerr.UnsupportedCompressionType, fmt.Sprintf("Produce requests with version %d are not allowed to use ZStandard compression", version)}
 	case batch.IsTransactional() && transactionalID == nil:
 		return nil, kerr.TransactionalIDAuthorizationFailed
-	case batch.IsTransactional():
-		return nil, refused{kerr.InvalidTxnState, "transactional batch outside of a transaction: transactions are not supported yet"}
 	}
 	if _, _, err := record.Next(rest); len(rest) > 0 && !errors.Is(err, record.ErrTruncated) {
 		return nil, refused{kerr.InvalidRecord, fmt.Sprintf("Produce requests with version %d are only allowed to contain exactly one record batch per partition", version)}
@@ -164,6 +229,8 @@ func (p *producing) fail(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTop
 }
 
 func (p *producing) addNodes(nodes []nodeAddress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, n := range nodes {
 		known := false
 		for i := range p.resp.Brokers {
