@@ -46,7 +46,7 @@ type cut struct {
 }
 
 // Open makes the directories if they are missing and locks them: a *vfs.LockedError says who has them.
-func Open(o Options) (s *Store, err error) {
+func Open(o Options) (_ *Store, err error) {
 	if o.FS == nil {
 		o.FS = vfs.OS{}
 	}
@@ -62,20 +62,17 @@ func Open(o Options) (s *Store, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s = &Store{o: o, snapDir: filepath.Join(o.Dir, versionDir), logDir: filepath.Join(o.LogDir, versionDir)}
+	s := &Store{o: o, snapDir: filepath.Join(o.Dir, versionDir), logDir: filepath.Join(o.LogDir, versionDir)}
 	defer func() {
 		if err != nil {
-			s.unlock()
+			_ = s.unlock()
 		}
 	}()
 	for i, dir := range []string{o.Dir, o.LogDir} {
 		if i == 1 && filepath.Clean(dir) == filepath.Clean(o.Dir) {
 			break
 		}
-		if err := o.FS.MkdirAll(filepath.Join(dir, versionDir)); err != nil {
-			return nil, err
-		}
-		if err := o.FS.SyncDir(dir); err != nil {
+		if err := makeDir(o.FS, filepath.Join(dir, versionDir)); err != nil {
 			return nil, err
 		}
 		lock, err := o.FS.Lock(filepath.Join(dir, ".lock"))
@@ -88,6 +85,26 @@ func Open(o Options) (s *Store, err error) {
 		return nil, err
 	}
 	return s, s.sweep()
+}
+
+// makeDir makes a directory and those above it, and each durable in the one that holds it.
+func makeDir(fsys vfs.FS, dir string) error {
+	missing := []string{filepath.Clean(dir)} // always: it may have been made just before a crash
+	for d := filepath.Dir(missing[0]); ; d = filepath.Dir(d) {
+		if _, err := fsys.Stat(d); err == nil || filepath.Dir(d) == d {
+			break
+		}
+		missing = append(missing, d)
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := fsys.SyncDir(filepath.Dir(missing[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkDirs refuses directories that were exchanged, or were one before, as ZooKeeper does: half of the data would be
