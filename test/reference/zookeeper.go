@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,10 +20,32 @@ type ZooKeeperOptions struct {
 	Port     int      // clientPort
 	Extra    []string // further key=value lines; a key given here replaces the default
 	Existing string   // a configuration file to run as it is; Dir is then only for the log
+
+	Properties []string // Java system properties, key=value
+	Heap       string   // as 256m; empty: $HEAP
 }
 
-// zooKeeperDefaults are the lines of every server. Ticks are short, so that sessions may be.
-var zooKeeperDefaults = []string{"tickTime=500", "maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=*"}
+// command is the server's, with its options.
+func (o ZooKeeperOptions) command(file string) (main string, args []string) {
+	var options []string
+	if o.Heap != "" {
+		options = append(options, "-Xmx"+o.Heap)
+	}
+	for _, p := range o.Properties {
+		options = append(options, "-D"+p)
+	}
+	all := append(options, zooKeeperMain, file)
+	return all[0], all[1:]
+}
+
+// ZooKeeperDefaults are the lines of every server's configuration but those whose key is in extra. Ticks are short, so
+// that sessions may be.
+func ZooKeeperDefaults(extra []string) []string {
+	return slices.DeleteFunc([]string{"tickTime=500", "maxClientCnxns=0", "admin.enableServer=false", "4lw.commands.whitelist=*"}, func(line string) bool {
+		key, _, _ := strings.Cut(line, "=")
+		return slices.ContainsFunc(extra, func(own string) bool { return strings.HasPrefix(own, key+"=") })
+	})
+}
 
 // StartZooKeeper starts a standalone Apache ZooKeeper, and returns when its port answers. The release is one that has
 // ZooKeeper's jars: VersionZooKeeper.
@@ -34,7 +57,8 @@ func (k *Kafka) StartZooKeeper(ctx context.Context, o ZooKeeperOptions) (*Node, 
 			return nil, err
 		}
 	}
-	n, err := k.startNode(ctx, o.Dir, o.Port, zooKeeperMain, file)
+	main, args := o.command(file)
+	n, err := k.startNode(ctx, o.Dir, o.Port, main, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -96,16 +120,7 @@ func (o *ZooKeeperOptions) write(ensemble []string) (string, error) {
 		return "", err
 	}
 	lines := []string{"dataDir=" + o.DataDir, fmt.Sprintf("clientPort=%d", o.Port)}
-	for _, line := range zooKeeperDefaults {
-		key, _, _ := strings.Cut(line, "=")
-		replaced := false
-		for _, own := range o.Extra {
-			replaced = replaced || strings.HasPrefix(own, key+"=")
-		}
-		if !replaced {
-			lines = append(lines, line)
-		}
-	}
+	lines = append(lines, ZooKeeperDefaults(o.Extra)...)
 	lines = append(append(lines, ensemble...), o.Extra...)
 	file := filepath.Join(o.Dir, "zoo.cfg")
 	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
@@ -128,7 +143,7 @@ func (k *Kafka) StartEnsemble(ctx context.Context, n int, o ZooKeeperOptions) (*
 	}
 	e := &Ensemble{kafka: k, Nodes: make([]*Node, n)}
 	for i := range n {
-		each := ZooKeeperOptions{Dir: filepath.Join(o.Dir, fmt.Sprint(i+1)), Port: o.Port + i, Extra: o.Extra}
+		each := ZooKeeperOptions{Dir: filepath.Join(o.Dir, fmt.Sprint(i+1)), Port: o.Port + i, Extra: o.Extra, Properties: o.Properties, Heap: o.Heap}
 		file, err := each.write(lines)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(each.DataDir, "myid"), fmt.Appendln(nil, i+1), 0o644)
@@ -159,7 +174,8 @@ func (k *Kafka) StartEnsemble(ctx context.Context, n int, o ZooKeeperOptions) (*
 
 // Restart starts server Nodes[i], after a Kill of it, and does not wait: it serves when it has found the others.
 func (e *Ensemble) Restart(ctx context.Context, i int) (err error) {
-	e.Nodes[i], err = e.kafka.launch(ctx, e.options[i].Dir, e.options[i].Port, zooKeeperMain, e.files[i])
+	main, args := e.options[i].command(e.files[i])
+	e.Nodes[i], err = e.kafka.launch(ctx, e.options[i].Dir, e.options[i].Port, main, args...)
 	return err
 }
 
