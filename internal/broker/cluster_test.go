@@ -43,7 +43,7 @@ func startCluster(t testing.TB, n int, lag time.Duration) *testCluster {
 		tb := startNode(t, int32(i+1), nil, func(o *replica.Options) {
 			o.OnLeader = func(topic string, p, epoch int32, part *replica.Partition) {
 				if topic == group.Topic {
-					groups.Elected(p, epoch, part.CoordinatorLog())
+					groups.Elected(p, epoch, CoordinatorLog(part))
 				}
 			}
 			o.OnResign = func(topic string, p, epoch int32) {

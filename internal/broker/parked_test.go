@@ -4,13 +4,17 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"gregor/internal/coordinator"
 	"gregor/internal/coordinator/group"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // nullLog commits what it is given and keeps nothing.
-type nullLog struct{ end atomic.Int64 }
+type nullLog struct {
+	coordinator.Log // for what the test does not do
+	end             atomic.Int64
+}
 
 func (l *nullLog) Append(int32, []byte) (int64, error) { return l.end.Add(1) - 1, nil }
 func (l *nullLog) Committed() int64                    { return l.end.Load() }

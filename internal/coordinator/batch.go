@@ -33,14 +33,16 @@ func (b *batch) add(records []Record, size int) {
 }
 
 // encode gives the batch its bytes. All its records carry the time of the append.
-func (b *batch) encode(now int64) []byte {
+func (b *batch) encode(now int64) []byte { return b.encodeAs(record.BuilderOptions{}, b.pending, now) }
+
+func (b *batch) encodeAs(o record.BuilderOptions, records []Record, now int64) []byte {
 	if b.builder == nil {
-		b.builder = record.NewBuilder(record.BuilderOptions{})
+		b.builder = record.NewBuilder(o)
 	} else {
-		b.builder.Reset(record.BuilderOptions{})
+		b.builder.Reset(o)
 	}
-	for i := range b.pending {
-		b.builder.Append(now, b.pending[i].Key, b.pending[i].Value)
+	for i := range records {
+		b.builder.Append(now, records[i].Key, records[i].Value)
 	}
 	return b.builder.Build()
 }

@@ -22,7 +22,10 @@ type memoryLog struct {
 	reading   chan struct{} // if not nil, reads wait until it is closed
 }
 
-var errDisk = errors.New("disk on fire")
+var (
+	errDisk   = errors.New("disk on fire")
+	errFenced = errors.New("producer fenced")
+)
 
 func (l *memoryLog) Append(epoch int32, batch []byte) (int64, error) {
 	l.mu.Lock()
@@ -44,6 +47,23 @@ func (l *memoryLog) Append(epoch int32, batch []byte) (int64, error) {
 		l.release()
 	}
 	return last, nil
+}
+
+// lastProducer is the id of a producer that memoryLog has no quarrel with; it refuses others.
+const lastProducer = 99
+
+func (l *memoryLog) AppendTransactional(epoch int32, batch []byte, guard uint64) (int64, error) {
+	if record.Batch(batch).ProducerID() > lastProducer || guard == 0 {
+		return 0, Refused{errFenced}
+	}
+	return l.Append(epoch, batch)
+}
+
+func (l *memoryLog) AppendMarker(epoch int32, m Marker) (int64, error) {
+	if m.ProducerID > lastProducer {
+		return 0, Refused{errFenced}
+	}
+	return l.Append(epoch, record.EndTxnBatch(m.ProducerID, m.ProducerEpoch, m.Commit, m.CoordinatorEpoch, 0))
 }
 
 // release commits what is there, and from now on all that comes.
@@ -138,8 +158,11 @@ type ask struct {
 	read      bool
 	wait      int // answer when the total has reached this
 	after     int64
-	many      int  // write that many ones, all or nothing
-	divisible bool // ... or in several batches
+	many      int   // write that many ones, all or nothing
+	divisible bool  // ... or in several batches
+	txn       int64 // add in the transaction of this producer
+	guard     uint64
+	send      int // hand it to the outbox
 }
 
 func newSum(int32) Machine[ask, int] { return &sum{waiting: map[Token]int{}, txn: map[int64]int{}} }
@@ -193,6 +216,16 @@ func (m *sum) Decide(t Token, e ask, now int64, out *Effects[int]) {
 	case e.after > 0:
 		m.timer = now + e.after
 		m.waiting[t] = 1 << 40
+	case e.txn > 0:
+		r := number(e.add)
+		r.ProducerID, r.ProducerEpoch = e.txn, 3
+		out.Append(r)
+		out.Guard = e.guard
+		out.Reply(t, e.add)
+	case e.send > 0:
+		out.Append(number(e.add))
+		out.Send(e.send)
+		out.Reply(t, m.total+e.add)
 	case e.many > 0:
 		for range e.many {
 			out.Append(number(1))

@@ -15,6 +15,12 @@ import "errors"
 type Log interface {
 	// Append writes one or more record batches as the leader of leaderEpoch and returns the offset of the last record.
 	Append(leaderEpoch int32, batch []byte) (lastOffset int64, err error)
+	// AppendTransactional is Append of a batch of a producer's transaction. guard is what the partition gave when the
+	// transaction's coordinator had agreed (KIP-890). An error that is a [Refused] says that nothing was written because of
+	// what the producer is.
+	AppendTransactional(leaderEpoch int32, batch []byte, guard uint64) (lastOffset int64, err error)
+	// AppendMarker writes the end of a transaction. Errors as those of AppendTransactional.
+	AppendMarker(leaderEpoch int32, m Marker) (lastOffset int64, err error)
 	// Committed is the high watermark: the first offset that is not committed.
 	Committed() int64
 	// OnCommitted has f called, from any goroutine and with locks held, with each new high watermark. f must not block.
@@ -39,12 +45,23 @@ type Record struct {
 // NoProducer is the producer id of a record that no transaction wrote.
 const NoProducer = -1
 
-// Marker is the end of a transaction, read from a control batch.
+// Marker is the end of a transaction: a control batch. The last two fields are for the log alone, and zero in a marker that
+// was read back.
 type Marker struct {
-	ProducerID    int64
-	ProducerEpoch int16
-	Commit        bool
+	ProducerID         int64
+	ProducerEpoch      int16
+	Commit             bool
+	CoordinatorEpoch   int32 // of the transaction's coordinator
+	TransactionVersion int8  // KIP-1228
 }
+
+// Refused is an error of the log about one producer: its epoch is over, or its transaction. The shard goes on.
+type Refused struct{ Err error }
+
+func (r Refused) Error() string { return r.Err.Error() }
+
+// Unwrap is the log's error.
+func (r Refused) Unwrap() error { return r.Err }
 
 // Token names a request that waits for its reply. The zero Token names nobody.
 type Token uint64
@@ -62,6 +79,11 @@ type Reply[R any] struct {
 type Effects[R any] struct {
 	Records []Record
 	Replies []Reply[R]
+	// Outgoing goes to Options.Outbox when everything decided so far is committed. What is not yet sent when a shard is
+	// dropped is forgotten: a machine sends it anew when it is elected.
+	Outgoing []R
+	// Guard is for records of a transaction: see Log.AppendTransactional. They must all be of one producer.
+	Guard uint64
 	// Divisible allows the records to be appended in several batches if they do not fit into one, so that a failure can
 	// leave some of them. It is meant for long runs of tombstones.
 	Divisible bool
@@ -70,8 +92,12 @@ type Effects[R any] struct {
 func (e *Effects[R]) reset() {
 	clear(e.Records)
 	clear(e.Replies)
-	e.Records, e.Replies, e.Divisible = e.Records[:0], e.Replies[:0], false
+	clear(e.Outgoing)
+	e.Records, e.Replies, e.Outgoing, e.Guard, e.Divisible = e.Records[:0], e.Replies[:0], e.Outgoing[:0], 0, false
 }
+
+// Send hands body to Options.Outbox when everything decided so far is committed.
+func (e *Effects[R]) Send(body R) { e.Outgoing = append(e.Outgoing, body) }
 
 // Append adds a record.
 func (e *Effects[R]) Append(r Record) { e.Records = append(e.Records, r) }

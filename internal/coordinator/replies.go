@@ -7,6 +7,18 @@ type replies[R any] struct {
 	waiting map[Token]func(R, error)
 	held    []heldReply[R] // in the order of positions
 	undue   int            // how many at the end of held have no deadline yet
+
+	outgoing []outgoing[R] // in the order of positions
+}
+
+type outgoing[R any] struct {
+	body     R
+	position int64
+}
+
+// send has body go out once position is committed.
+func (p *replies[R]) send(body R, position int64) {
+	p.outgoing = append(p.outgoing, outgoing[R]{body, position})
 }
 
 type heldReply[R any] struct {
@@ -38,6 +50,12 @@ func (p *replies[R]) take(t Token) func(R, error) {
 // settle answers now.
 func (p *replies[R]) settle(t Token, body R) { p.take(t)(body, nil) }
 
+// fail answers now, with an error.
+func (p *replies[R]) fail(t Token, err error) {
+	var none R
+	p.take(t)(none, err)
+}
+
 // hold answers once position is committed.
 func (p *replies[R]) hold(t Token, body R, position int64) {
 	p.held = append(p.held, heldReply[R]{done: p.take(t), body: body, position: position})
@@ -52,9 +70,19 @@ func (p *replies[R]) due(dueMs int64) {
 	p.undue = 0
 }
 
-// release answers what waited for positions up to and including committed.
-func (p *replies[R]) release(committed int64) {
+// release answers what waited for positions up to and including committed, and sends what did.
+func (p *replies[R]) release(committed int64, send func(R)) {
 	n := 0
+	for n < len(p.outgoing) && p.outgoing[n].position <= committed {
+		send(p.outgoing[n].body)
+		n++
+	}
+	if n > 0 {
+		rest := copy(p.outgoing, p.outgoing[n:])
+		clear(p.outgoing[rest:])
+		p.outgoing = p.outgoing[:rest]
+	}
+	n = 0
 	for n < len(p.held) && p.held[n].position <= committed {
 		p.held[n].done(p.held[n].body, nil)
 		n++

@@ -16,8 +16,10 @@ type Options[E, R any] struct {
 	MaxBatchBytes func() int
 	// WriteTimeoutMs is how long a reply waits for its records to be committed before it turns into ErrTimeout.
 	WriteTimeoutMs func() int64
-	Clock          Clock        // nil: SystemClock
-	Logger         *slog.Logger // nil: discard
+	// Outbox takes what machines send, on the shard's goroutine: it must not block. nil: machines send nothing.
+	Outbox func(partition, leaderEpoch int32, body R)
+	Clock  Clock        // nil: SystemClock
+	Logger *slog.Logger // nil: discard
 }
 
 // Runtime keeps the shards of the partitions this broker leads. Its methods may be called from any goroutine.
@@ -85,6 +87,19 @@ func (r *Runtime[E, R]) Submit(partition int32, event E, done func(R, error)) {
 		return
 	}
 	s.submit(event, done)
+}
+
+// Mark has the end of a transaction written into the log of partition and told to its machine. done is called exactly once,
+// when the marker is committed, or with an error: a [Refused], or one of the package's.
+func (r *Runtime[E, R]) Mark(partition int32, m Marker, done func(error)) {
+	r.mu.Lock()
+	s := r.shards[partition]
+	r.mu.Unlock()
+	if s == nil {
+		done(ErrNotCoordinator)
+		return
+	}
+	s.accept(submission[E, R]{marker: &m, done: func(_ R, err error) { done(err) }})
 }
 
 // Partitions are the partitions that are led, loaded or not, in no order.

@@ -46,8 +46,9 @@ const (
 )
 
 type submission[E, R any] struct {
-	event E
-	done  func(R, error)
+	event  E
+	marker *Marker // instead of an event
+	done   func(R, error)
 }
 
 // startShard starts the shard's goroutine. before, if not nil, is stopped first.
@@ -72,6 +73,10 @@ func startShard[E, R any](o *Options[E, R], partition, leaderEpoch int32, log Lo
 }
 
 func (s *Shard[E, R]) submit(event E, done func(R, error)) {
+	s.accept(submission[E, R]{event: event, done: done})
+}
+
+func (s *Shard[E, R]) accept(sub submission[E, R]) {
 	var err error
 	s.mu.Lock()
 	switch s.state {
@@ -80,12 +85,12 @@ func (s *Shard[E, R]) submit(event E, done func(R, error)) {
 	case closing:
 		err = ErrNotCoordinator
 	default:
-		s.inbox = append(s.inbox, submission[E, R]{event, done})
+		s.inbox = append(s.inbox, sub)
 	}
 	s.mu.Unlock()
 	if err != nil {
 		var none R
-		done(none, err)
+		sub.done(none, err)
 		return
 	}
 	s.signal()
@@ -274,9 +279,15 @@ func (s *Shard[E, R]) tick(now int64, out *Effects[R]) error {
 
 func (s *Shard[E, R]) decide(taken []submission[E, R], now int64, out *Effects[R]) error {
 	for i, sub := range taken {
-		out.reset()
-		s.machine.Decide(s.replies.open(sub.done), sub.event, now, out)
-		if err := s.carryOut(out); err != nil {
+		var err error
+		if sub.marker != nil {
+			err = s.mark(*sub.marker, s.replies.open(sub.done))
+		} else {
+			out.reset()
+			s.machine.Decide(s.replies.open(sub.done), sub.event, now, out)
+			err = s.carryOut(out)
+		}
+		if err != nil {
 			var none R
 			for _, later := range taken[i+1:] {
 				later.done(none, ErrAppend)
@@ -298,6 +309,27 @@ func (s *Shard[E, R]) takeInbox() []submission[E, R] {
 // carryOut applies a decision's records to the machine, so that the next decision sees them, and puts them into the
 // batch that flush will append. Should that fail, the machine is dropped, and with it what it believed.
 func (s *Shard[E, R]) carryOut(out *Effects[R]) error {
+	if len(out.Records) > 0 && out.Records[0].ProducerID != NoProducer {
+		if refused, err := s.appendTransactional(out); refused || err != nil {
+			return err
+		}
+	} else if err := s.stageAll(out); err != nil {
+		return err
+	}
+	for _, body := range out.Outgoing {
+		s.replies.send(body, s.batch.position)
+	}
+	for _, reply := range out.Replies {
+		if reply.Early {
+			s.replies.settle(reply.To, reply.Body)
+		} else {
+			s.replies.hold(reply.To, reply.Body, s.batch.position)
+		}
+	}
+	return nil
+}
+
+func (s *Shard[E, R]) stageAll(out *Effects[R]) error {
 	step := len(out.Records)
 	if out.Divisible {
 		step = 1
@@ -305,13 +337,6 @@ func (s *Shard[E, R]) carryOut(out *Effects[R]) error {
 	for records := out.Records; len(records) > 0; records = records[step:] {
 		if err := s.stage(records[:step]); err != nil {
 			return err
-		}
-	}
-	for _, reply := range out.Replies {
-		if reply.Early {
-			s.replies.settle(reply.To, reply.Body)
-		} else {
-			s.replies.hold(reply.To, reply.Body, s.batch.position)
 		}
 	}
 	return nil
@@ -355,8 +380,10 @@ func (s *Shard[E, R]) advance() {
 	if position, moved := s.batch.commit(watermark); moved {
 		s.machine.Committed(position)
 	}
-	s.replies.release(s.batch.committed)
+	s.replies.release(s.batch.committed, s.sendOut)
 }
+
+func (s *Shard[E, R]) sendOut(body R) { s.options.Outbox(s.partition, s.leaderEpoch, body) }
 
 // setAlarm has the loop woken for the machine's next timer and for the next reply that times out.
 func (s *Shard[E, R]) setAlarm() {

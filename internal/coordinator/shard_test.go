@@ -146,7 +146,7 @@ func TestRequestsInTheQueueBecomeOneBatch(t *testing.T) {
 		s.mu.Lock() // the loop cannot take from its inbox: what comes now is a queue
 		replies := 0
 		for range 50 {
-			s.inbox = append(s.inbox, submission[ask, int]{ask{add: 1}, func(int, error) { replies++ }})
+			s.inbox = append(s.inbox, submission[ask, int]{event: ask{add: 1}, done: func(int, error) { replies++ }})
 		}
 		s.mu.Unlock()
 		s.signal()

@@ -181,6 +181,8 @@ func BenchmarkReplay(b *testing.B) {
 
 // endlessLog takes batches and forgets them.
 type endlessLog struct {
+	coordinator.Log // for what the tests do not do
+
 	mu  sync.Mutex
 	end int64
 	f   func(int64)
