@@ -250,7 +250,7 @@ func (n *Node) openReplicas(ctx context.Context) error {
 		Logger: n.logs.Part("replica"),
 		OnLeader: func(topic string, partition, epoch int32, p *replica.Partition) {
 			if topic == group.Topic {
-				n.group.Elected(partition, epoch, p.CoordinatorLog())
+				n.group.Elected(partition, epoch, broker.CoordinatorLog(p))
 			}
 		},
 		OnResign: func(topic string, partition, epoch int32) {
