@@ -33,7 +33,7 @@ func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
 
 // intactBehind looks for intact batches behind a damaged one.
 func (r *recovery) intactBehind(f io.ReaderAt, pos, size int64) (what string, found bool) {
-	if at, offset, found := findBatch(f, pos+1, size, r.next, r.s); found {
+	if at, offset, found := findBatch(f, pos+1, size, r.next, r.s.base); found {
 		return fmt.Sprintf("intact records follow from offset %d at position %d", offset, at), true
 	}
 	for _, s := range r.later {
@@ -51,12 +51,12 @@ func (r *recovery) blank(s *segment) bool {
 		return false
 	}
 	defer f.release()
-	_, _, found := findBatch(f, 0, s.size.Load(), r.next, s)
+	_, _, found := findBatch(f, 0, s.size.Load(), r.next, s.base)
 	return !found
 }
 
 // findBatch looks for an intact batch anywhere from a position on.
-func findBatch(f io.ReaderAt, from, size, minOffset int64, s *segment) (at, offset int64, found bool) {
+func findBatch(f io.ReaderAt, from, size, minOffset, base int64) (at, offset int64, found bool) {
 	const step = 1 << 20
 	buf := make([]byte, step+record.HeaderSize)
 	for ; from < size; from += step {
@@ -70,7 +70,7 @@ func findBatch(f io.ReaderAt, from, size, minOffset int64, s *segment) (at, offs
 			}
 			offset := int64(binary.BigEndian.Uint64(buf[i:]))
 			length := int64(int32(binary.BigEndian.Uint32(buf[i+8:]))) + record.LogOverhead
-			if offset < minOffset || offset-s.base > math.MaxInt32 || length < record.HeaderSize || from+int64(i)+length > size {
+			if offset < minOffset || offset-base > math.MaxInt32 || length < record.HeaderSize || from+int64(i)+length > size {
 				continue
 			}
 			b := make([]byte, length)
