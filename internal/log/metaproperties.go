@@ -81,9 +81,9 @@ func (m MetaProperties) encode(now time.Time) []byte {
 	return fmt.Appendf(b, "version=%d\n", m.Version)
 }
 
-// checkEngine refuses a directory of a node whose metadata is kept in the other way: its topics would be unknown here, and
+// CheckEngine refuses a directory of a node whose metadata is kept in the other way: its topics would be unknown here, and
 // their logs set aside. Error: ErrInconsistent.
-func (m MetaProperties) checkEngine(path string, zooKeeper bool) error {
+func (m MetaProperties) CheckEngine(path string, zooKeeper bool) error {
 	switch {
 	case zooKeeper && m.Version != 0:
 		return fmt.Errorf("%w: %s is of a node whose metadata is with controllers, not in ZooKeeper; remove zookeeper.connect, or use another directory in log.dirs",

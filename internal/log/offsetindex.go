@@ -60,6 +60,15 @@ func (x *offsetIndex) floor(position int64) int64 {
 	return int64(x.entries[i-1].position)
 }
 
+// ceiling gives the relative offset of the first entry at or above a position.
+func (x *offsetIndex) ceiling(position int64) (offset int32, ok bool) {
+	i := sort.Search(len(x.entries), func(i int) bool { return int64(x.entries[i].position) >= position })
+	if i == len(x.entries) {
+		return 0, false
+	}
+	return x.entries[i].offset, true
+}
+
 // truncateTo drops the entries at or above a relative offset.
 func (x *offsetIndex) truncateTo(offset int64) {
 	i := sort.Search(len(x.entries), func(i int) bool { return int64(x.entries[i].offset) >= offset })

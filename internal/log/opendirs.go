@@ -184,7 +184,7 @@ func (d *Dirs) takeDir(dir *logDir) (*MetaProperties, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.checkEngine(path, d.o.ZooKeeper); err != nil {
+	if err := m.CheckEngine(path, d.o.ZooKeeper); err != nil {
 		return nil, err
 	}
 	if m.NodeID >= 0 && m.NodeID != d.o.NodeID {

@@ -15,34 +15,52 @@ import (
 //
 // Errors: ErrOffsetOutOfRange if offset is below the log start or above the end; ErrDirOffline, ErrClosed, ErrCorrupt.
 func (l *Log) Read(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, error) {
+	slice, _, err := l.read(offset, limit, maxBytes, atLeastOne, false)
+	return slice, err
+}
+
+// ReadCommitted is Read for a consumer of committed records, with limit the last stable offset: it also lists the aborted
+// transactions in the range, whose records are to be left out. Both are of the same segments, even if these are compacted
+// meanwhile.
+func (l *Log) ReadCommitted(offset, limit int64, maxBytes int, atLeastOne bool) (Slice, []AbortedTxn, error) {
+	return l.read(offset, limit, maxBytes, atLeastOne, true)
+}
+
+func (l *Log) read(offset, limit int64, maxBytes int, atLeastOne, committed bool) (Slice, []AbortedTxn, error) {
 	for {
 		published := l.segments.Load()
 		list := *published
 		tail := list[len(list)-1].size.Load()
 		end, start := l.end.Load(), l.start.Load()
 		if offset < start || offset > end {
-			return Slice{}, fmt.Errorf("%w: %d, %s has %d to %d", ErrOffsetOutOfRange, offset, l.dir, start, end)
+			return Slice{}, nil, fmt.Errorf("%w: %d, %s has %d to %d", ErrOffsetOutOfRange, offset, l.dir, start, end)
 		}
 		if offset >= min(limit, end) {
-			return Slice{}, nil
+			return Slice{}, nil, nil
 		}
 		slice, err := l.readSegments(list, offset, limit, maxBytes, atLeastOne)
+		var txns []AbortedTxn
+		if err == nil && committed && slice.n > 0 {
+			if txns, err = abortedIn(list, offset, min(limit, slice.bound)); err != nil {
+				slice.Close()
+			}
+		}
 		switch {
 		case err == nil && slice.n == 0 && !slice.full &&
 			(published != l.segments.Load() || tail != list[len(list)-1].size.Load()):
 			// What was asked for was appended after the list was loaded.
 		case err == nil:
-			return slice, nil
+			return slice, txns, nil
 		case errors.Is(err, errGone):
-			// Retention took the segment after the list was loaded, or the log is closed.
+			// Retention or compaction took the segment after the list was loaded, or the log is closed.
 			if err := l.gone(); err != nil {
-				return Slice{}, err
+				return Slice{}, nil, err
 			}
 		case isDiskFailure(err):
 			l.Fail(err)
-			return Slice{}, l.Err()
+			return Slice{}, nil, l.Err()
 		default:
-			return Slice{}, err
+			return Slice{}, nil, err
 		}
 	}
 }
@@ -64,6 +82,9 @@ func (l *Log) readSegments(list []*segment, offset, limit int64, maxBytes int, a
 		below := i < len(list)-1 && list[i+1].base <= limit
 		slice, err := l.readSegment(list[i], offset, limit, below, maxBytes, atLeastOne)
 		if err != nil || slice.n > 0 || slice.full {
+			if i+1 < len(list) {
+				slice.bound = min(slice.bound, list[i+1].base)
+			}
 			return slice, err
 		}
 	}
@@ -129,17 +150,32 @@ func (r *rangeSearch) find(start int64) (Slice, error) {
 	if b.NextOffset() > r.limit {
 		return Slice{}, nil
 	}
-	slice := Slice{position: start, start: b.BaseOffset()}
+	slice := Slice{position: start, start: b.BaseOffset(), bound: r.limit}
 	if bytes > r.maxBytes {
 		if !r.atLeastOne {
 			return Slice{full: true}, nil
 		}
-		slice.n = int(bytes)
+		slice.n, slice.bound = int(bytes), b.NextOffset()
 		return slice, nil
 	}
 	end, err := r.end(start, start+bytes)
 	slice.n = int(end - start)
+	if end < r.size {
+		slice.bound = r.bound(end)
+	}
 	return slice, err
+}
+
+// bound is an offset that nothing before a position reaches.
+func (r *rangeSearch) bound(position int64) int64 {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.loaded {
+		if offset, ok := r.s.idx.ceiling(position); ok {
+			return min(r.limit, r.s.base+int64(offset))
+		}
+	}
+	return r.limit
 }
 
 // end finds where a range ends that starts at start and reaches at least to end.

@@ -14,7 +14,8 @@ type Slice struct {
 	position int64
 	n        int
 	start    int64
-	full     bool // there is data, but maxBytes allows none of it
+	bound    int64 // no offset of it lies here or above
+	full     bool  // there is data, but maxBytes allows none of it
 }
 
 // Len is the number of bytes.

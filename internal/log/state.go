@@ -147,7 +147,8 @@ func (l *Log) SetHighWatermark(offset int64) (moved bool) {
 // publishTxns makes the producers' first unstable offset visible. mu is held.
 func (l *Log) publishTxns() {
 	l.unreplicated.Store(int32(len(l.producers.unreplicated)))
-	l.unstable.Store(l.producers.firstUnstable())
+	// A transaction may have begun with records that were deleted since.
+	l.unstable.Store(max(l.producers.firstUnstable(), l.start.Load()))
 }
 
 // Size is the bytes of all segments.

@@ -144,27 +144,3 @@ func firstInBatch(b record.Batch, ts, from int64) (timestampOffset, error) {
 	}
 	return notFound, nil
 }
-
-// AbortedTxns lists the aborted transactions that a consumer of committed records needs to know of when it reads
-// the offsets from to to (exclusive).
-func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
-	list := *l.segments.Load()
-	var txns []AbortedTxn
-	for i := max(floor(list, from), 0); i < len(list); i++ {
-		s := list[i]
-		s.mu.Lock()
-		err := s.txn.load(s.fs, s.path(txnIndexSuffix), s.base)
-		done := false
-		if err == nil {
-			txns, done = s.txn.overlapping(txns, from, to)
-		}
-		s.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			break
-		}
-	}
-	return txns, nil
-}

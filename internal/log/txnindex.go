@@ -139,3 +139,44 @@ func (x *txnIndex) overlapping(dst []AbortedTxn, from, to int64) (_ []AbortedTxn
 	}
 	return dst, false
 }
+
+// AbortedTxns lists the aborted transactions that a consumer of committed records needs to know of when it reads the
+// offsets from to to (exclusive).
+func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
+	for {
+		txns, err := abortedIn(*l.segments.Load(), from, to)
+		if !errors.Is(err, errGone) {
+			return txns, err
+		}
+		if err := l.gone(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func abortedIn(list []*segment, from, to int64) ([]AbortedTxn, error) {
+	var txns []AbortedTxn
+	for i := max(floor(list, from), 0); i < len(list); i++ {
+		var done bool
+		var err error
+		if txns, done, err = list[i].aborted(txns, from, to); done || err != nil {
+			return txns, err
+		}
+	}
+	return txns, nil
+}
+
+// aborted adds a segment's entries that matter to a read of [from, to). done says that no later segment has another.
+// Error: errGone; the file may be another segment's by then.
+func (s *segment) aborted(dst []AbortedTxn, from, to int64) (_ []AbortedTxn, done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil, false, errGone
+	}
+	if err := s.txn.load(s.fs, s.path(txnIndexSuffix), s.base); err != nil {
+		return nil, false, err
+	}
+	dst, done = s.txn.overlapping(dst, from, to)
+	return dst, done, nil
+}

@@ -43,6 +43,6 @@ func (l *ledLog) Read(offset, limit int64, maxBytes int, atLeastOne bool) (log.S
 	return l.load().Read(offset, limit, maxBytes, atLeastOne)
 }
 
-func (l *ledLog) AbortedTxns(from, to int64) ([]log.AbortedTxn, error) {
-	return l.load().AbortedTxns(from, to)
+func (l *ledLog) ReadCommitted(offset, limit int64, maxBytes int, atLeastOne bool) (log.Slice, []log.AbortedTxn, error) {
+	return l.load().ReadCommitted(offset, limit, maxBytes, atLeastOne)
 }

@@ -86,14 +86,10 @@ func (p *Partition) readFollower(o *ReadOptions) (res ReadResult, handled bool, 
 	if o.Offset >= limit || o.MaxBytes <= 0 && !o.AtLeastOne {
 		return res, true, nil
 	}
-	if res.Slice, err = l.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne); err != nil {
-		return res, true, err
+	if o.Committed {
+		res.Slice, res.Aborted, err = l.ReadCommitted(o.Offset, limit, o.MaxBytes, o.AtLeastOne)
+	} else {
+		res.Slice, err = l.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne)
 	}
-	if o.Committed && res.Slice.Len() > 0 {
-		if res.Aborted, err = l.AbortedTxns(o.Offset, limit); err != nil {
-			res.Slice.Close()
-			return res, true, err
-		}
-	}
-	return res, true, nil
+	return res, true, err
 }

@@ -105,19 +105,15 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 	if o.Replica != nil && ld.holdsBack(o.Replica.ID) {
 		return res, nil
 	}
+	if o.Committed && o.Replica == nil {
+		res.Slice, res.Aborted, err = ld.log.ReadCommitted(o.Offset, limit, o.MaxBytes, o.AtLeastOne)
+		return res, err
+	}
 	if res.Slice, err = ld.log.Read(o.Offset, limit, o.MaxBytes, o.AtLeastOne); err != nil {
 		return res, err
 	}
 	if o.Replica != nil {
 		ld.gave(res.Slice.Len())
-	}
-	if o.Committed && o.Replica == nil && res.Slice.Len() > 0 {
-		// limit and not the slice's end: an abort beyond the slice costs a client nothing, a missing one shows it
-		// records that were rolled back.
-		if res.Aborted, err = ld.log.AbortedTxns(o.Offset, limit); err != nil {
-			res.Slice.Close()
-			return res, err
-		}
 	}
 	return res, nil
 }
