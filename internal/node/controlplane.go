@@ -31,10 +31,15 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 	}
 	n.journal = j
 	n.opened.Store(true)
+	var bootstrap []metadata.Versioned
+	if n.zoo != nil {
+		bootstrap = bootstrapOnZooKeeper()
+	}
 	if n.ctrl, err = controller.Open(ctx, controller.Options{
 		NodeID:    n.id.nodeID,
 		ClusterID: n.id.clusterID,
 		Journal:   j,
+		Bootstrap: bootstrap,
 		Config:    n.live,
 		Logger:    n.logs.Part("controller"),
 		OnFail:    n.fail,
@@ -57,6 +62,9 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 		Dial:     n.dial,
 		Logger:   n.logs.Part("forward"),
 	}
+	if e, ok := j.(peerless); ok {
+		o.Endpoint, o.Gone = e.Endpoint, e.PeerGone
+	}
 	if n.roles.Controller {
 		o.Local = n.ctrl
 	}
@@ -77,8 +85,18 @@ type member interface {
 	Handle(*raft.MessageRequest) *raft.MessageResponse
 }
 
-// openJournal opens this node's end of the metadata log: a voter's, or that of one who follows.
+// peerless is a member of a metadata log whose members do not talk to each other: where the active controller answers is
+// for the log to say, and that its process has ended is for the log to be told.
+type peerless interface {
+	Endpoint(id int32) (addr string, ok bool)
+	PeerGone(id int32)
+}
+
+// openJournal opens this node's end of the metadata log: in ZooKeeper, as a voter, or as one who follows.
 func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, error) {
+	if n.zoo != nil {
+		return n.openZooKeeper(v)
+	}
 	o := raft.ObserverOptions{
 		Options: raft.Options{
 			Dir:             v.MetadataDir(),

@@ -28,6 +28,7 @@ func (n *Node) openDirs(v *config.Values) error {
 		Paths:                   v.LogDirs(),
 		ClusterID:               n.id.clusterID,
 		NodeID:                  n.id.nodeID,
+		ZooKeeper:               n.zoo != nil,
 		Config:                  defaults.Log,
 		Logger:                  n.logs.Part("log"),
 		RecoveryThreads:         v.Int("num.recovery.threads.per.data.dir"),

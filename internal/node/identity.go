@@ -18,9 +18,12 @@ var ErrIdentity = errors.New("directory of another node or cluster")
 // identity is who this node is: the ids in meta.properties.
 type identity struct {
 	clusterID string // "" while it is not known
-	nodeID    int32
+	nodeID    int32  // noNodeID while it is not known, which is only on ZooKeeper
 	formatted bool // clusterID is that of the metadata directory
 }
+
+// noNodeID is the id of a node that ZooKeeper is to give one.
+const noNodeID = -1
 
 // defaultNodeID is the id of a node whose configuration and directories name none.
 const defaultNodeID = 1
@@ -48,6 +51,9 @@ func identify(v *config.Values) (identity, error) {
 		if m == nil {
 			continue
 		}
+		if err := m.CheckEngine(log.MetaPropertiesPath(dir), v.OnZooKeeper()); err != nil {
+			return id, fmt.Errorf("%w: %w", ErrIdentity, err)
+		}
 		if m.ClusterID != "" {
 			if id.clusterID != "" && m.ClusterID != id.clusterID {
 				return id, fmt.Errorf("%w: %s belongs to cluster %s, but %s says cluster %s; "+
@@ -63,6 +69,9 @@ func identify(v *config.Values) (identity, error) {
 			}
 			nodeID, haveNode, nodeFrom = m.NodeID, true, log.MetaPropertiesPath(dir)
 		}
+	}
+	if v.OnZooKeeper() {
+		return id.onZooKeeper(v, nodeID, haveNode)
 	}
 	if !haveNode {
 		q, err := v.Quorum()
@@ -84,9 +93,12 @@ func identify(v *config.Values) (identity, error) {
 	return id, nil
 }
 
-// Directories are log.dirs and, if it is another one, the metadata directory.
+// Directories are log.dirs and, if there is one and it is another one, the metadata directory.
 func Directories(v *config.Values) []string {
 	dirs := v.LogDirs()
+	if v.OnZooKeeper() {
+		return dirs
+	}
 	own := v.MetadataDir()
 	for _, d := range dirs {
 		if filepath.Clean(d) == filepath.Clean(own) {
@@ -95,3 +107,5 @@ func Directories(v *config.Values) []string {
 	}
 	return append(append([]string(nil), dirs...), own)
 }
+
+func readMeta(dir string) (*log.MetaProperties, error) { return log.ReadMetaProperties(vfs.OS{}, dir) }

@@ -50,7 +50,11 @@ func TestIdentity(t *testing.T) {
 		{"new with ids", map[string]string{"log.dirs": empty, "node.id": "5", "cluster.id": "mine"}, 5, "mine", nil},
 		{"new, voter", map[string]string{"log.dirs": empty, "controller.quorum.voters": "4@localhost:1"}, 4, "", nil},
 		{"from disk", map[string]string{"log.dirs": empty + "," + formatted}, 7, "cluster-a", nil},
-		{"legacy", map[string]string{"log.dirs": legacy}, 3, "old", nil},
+		{"of a broker on ZooKeeper", map[string]string{"log.dirs": legacy}, 0, "", []string{"in ZooKeeper", "set zookeeper.connect", "log.dirs"}},
+		{"on ZooKeeper", map[string]string{"log.dirs": legacy, "zookeeper.connect": "a"}, 3, "old", nil},
+		{"on ZooKeeper, of a node with controllers", map[string]string{"log.dirs": formatted, "zookeeper.connect": "a"}, 0, "", []string{"with controllers", "remove zookeeper.connect"}},
+		{"on ZooKeeper, other node", map[string]string{"log.dirs": legacy, "zookeeper.connect": "a", "broker.id": "4"}, 0, "", []string{"belongs to node 3", "node 4"}},
+		{"on ZooKeeper, too high", map[string]string{"log.dirs": empty, "zookeeper.connect": "a", "broker.id": "1001"}, 0, "", []string{"broker.id=1001", "reserved.broker.max.id=1000"}},
 		{"other node", map[string]string{"log.dirs": formatted, "node.id": "8"}, 0, "", []string{"belongs to node 7", "node 8", "log.dirs", "set node.id=7"}},
 		{"other cluster", map[string]string{"log.dirs": formatted, "cluster.id": "x"}, 0, "", []string{"belongs to cluster cluster-a", "cluster x", "log.dirs"}},
 		{"two clusters", map[string]string{"log.dirs": formatted + "," + other}, 0, "", []string{"cluster-a", "cluster-b"}},
@@ -67,7 +71,7 @@ func TestIdentity(t *testing.T) {
 					t.Errorf("%s: %v, want %q", c.name, err, want)
 				}
 			}
-			if c.name != "damaged" && !errors.Is(err, ErrIdentity) {
+			if c.name != "damaged" && c.name != "on ZooKeeper, too high" && !errors.Is(err, ErrIdentity) {
 				t.Errorf("%s: %v is no ErrIdentity", c.name, err)
 			}
 			continue

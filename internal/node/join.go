@@ -83,12 +83,21 @@ func (n *Node) introduce(change func(*peer.Identity)) {
 	n.who.Store(&next)
 }
 
-// joinCluster finds out which cluster this node belongs to; it may wait for others. It says whether the node is joining a
-// quorum that may have known it before.
-func (n *Node) joinCluster(ctx context.Context, v *config.Values) (joining bool, err error) {
-	if v.IsAlone() {
-		return false, nil
+// joinCluster finds out which cluster this node belongs to; it may wait for others. The values are those of v with what
+// was found out. It says whether the node is joining a quorum that may have known it before.
+func (n *Node) joinCluster(ctx context.Context, v *config.Values) (values *config.Values, joining bool, err error) {
+	switch {
+	case v.OnZooKeeper():
+		values, err = n.joinZooKeeper(ctx, v)
+		return values, false, err
+	case v.IsAlone():
+		return v, false, nil
 	}
+	joining, err = n.joinQuorum(ctx, v)
+	return v, joining, err
+}
+
+func (n *Node) joinQuorum(ctx context.Context, v *config.Values) (joining bool, err error) {
 	began, err := hasLog(v.MetadataDir())
 	if err != nil {
 		return false, explainDir(err, "metadata.log.dir")

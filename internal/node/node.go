@@ -53,14 +53,16 @@ type Node struct {
 
 	dirs    *log.Dirs    // read after dirsOpened is closed; nil if they could not be opened, or if this node is no broker
 	lock    *metadataDir // nil unless metadata.log.dir is a directory of its own
+	zoo     zooKeeper    // nil unless the cluster's metadata is in ZooKeeper
 	journal journal.Journal
 	opened  atomic.Bool // journal is set
 	ctrl    *controller.Controller
-	ctlSrv  atomic.Pointer[broker.Broker] // serves control
+	ctlSrv  atomic.Pointer[broker.Broker] // answers for the controller: on control, or brk on ZooKeeper
 	fwd     *forward.Forwarder
 	repl    *replica.Manager
 	group   *group.Service
 	brk     *broker.Broker
+	ready   chan struct{} // closed when brk may serve clients
 	reg     *registration
 	hurry   chan struct{} // see beatNow
 
@@ -81,7 +83,8 @@ type Node struct {
 // started has ended.
 func Start(ctx context.Context, o Options) (*Node, error) {
 	began := time.Now()
-	n := &Node{logs: o.Logs, dial: o.Dial, now: o.Now, dirsOpened: make(chan struct{}), failed: make(chan struct{}), hurry: make(chan struct{}, 1)}
+	n := &Node{logs: o.Logs, dial: o.Dial, now: o.Now, dirsOpened: make(chan struct{}), failed: make(chan struct{}), hurry: make(chan struct{}, 1),
+		ready: make(chan struct{})}
 	if n.logs == nil {
 		n.logs = NewLogs(discard{}, levelFatal)
 	}
@@ -168,7 +171,7 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (n *Node) start(ctx context.Context, values *config.Values) error {
 	background, end := context.WithCancel(context.Background())
 	n.end = end
-	joining, err := n.joinCluster(ctx, values)
+	values, joining, err := n.joinCluster(ctx, values)
 	if err != nil {
 		return err
 	}
@@ -197,6 +200,16 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 // broker that was killed still leads in the metadata, and would begin those epochs only to end them at once.
 func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	n.newRegistration(values)
+	n.openGroups()
+	n.newReplicas()
+	n.newBroker()
+	if n.zoo != nil {
+		// The other brokers may need this one as the active controller before it is ready itself.
+		n.serveClients()
+		if err := n.registerInZooKeeper(ctx, values); err != nil {
+			return err
+		}
+	}
 	if err := n.reg.register(ctx); err != nil {
 		return err
 	}
@@ -205,7 +218,6 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 		return err
 	}
 	n.log.Debug("has the metadata up to its registration")
-	n.openGroups()
 	if err := n.openReplicas(ctx); err != nil {
 		return err
 	}
@@ -213,7 +225,16 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	if err := n.reg.start(ctx); err != nil {
 		return err
 	}
-	n.brk = broker.New(broker.Options{
+	close(n.ready)
+	if n.zoo == nil {
+		n.serveClients()
+	}
+	return nil
+}
+
+// newBroker makes what serves clients.
+func (n *Node) newBroker() {
+	o := broker.Options{
 		NodeID:     n.id.nodeID,
 		ClusterID:  n.id.clusterID,
 		Config:     n.live,
@@ -225,9 +246,24 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 		Private:    []broker.PrivateAPI{n.helloAPI()},
 
 		KRaftVersion: n.ctrl.KRaftVersion,
+		Ready:        n.ready,
 		Loggers:      n.logs,
 		Logger:       n.logs.Part("broker"),
-	})
+	}
+	if n.zoo != nil {
+		o.ControlPlane = &broker.ControlPlane{Listener: n.ls.ControlPlane, Controller: n.ctrl, Leader: n.ctrl.Leader, Dial: n.dial}
+	}
+	n.brk = broker.New(o)
+	if n.zoo != nil {
+		n.ctlSrv.Store(n.brk)
+		if n.ctrl.Active() {
+			n.brk.BrokersUnknown(n.ctrl.Image())
+		}
+	}
+}
+
+// serveClients has the broker take connections.
+func (n *Node) serveClients() {
 	for _, b := range n.bound {
 		n.serving.Go(func() {
 			if err := n.brk.Serve(b.Name, b.net); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -235,12 +271,10 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 			}
 		})
 	}
-	return nil
 }
 
-// openReplicas has the parts follow the metadata. The order matters: a partition is made with the configuration of its
-// own step, and the coordinators hear of partitions that exist.
-func (n *Node) openReplicas(ctx context.Context) error {
+// newReplicas makes what holds this broker's partitions.
+func (n *Node) newReplicas() {
 	n.repl = replica.NewManager(replica.Options{
 		NodeID: n.id.nodeID,
 		Dirs:   n.dirs,
@@ -268,6 +302,11 @@ func (n *Node) openReplicas(ctx context.Context) error {
 		Fetching:    n.fetching(),
 	})
 	n.live.Subscribe(func(_, _ *config.Values) { n.repl.Reconfigure() })
+}
+
+// openReplicas has the parts follow the metadata. The order matters: a partition is made with the configuration of its
+// own step, and the coordinators hear of partitions that exist.
+func (n *Node) openReplicas(ctx context.Context) error {
 	for _, p := range []metadata.Publisher{
 		n.repl,
 		&groupPublisher{groups: n.group},
@@ -305,6 +344,9 @@ func (n *Node) close(ctx context.Context) error {
 	if n.reg != nil && !n.alone {
 		n.reg.close(ctx)
 	}
+	if n.zoo != nil { // the next controller is there before the way to this one is not
+		n.resign(ctx)
+	}
 	if n.brk != nil {
 		errs = append(errs, n.brk.Close(ctx))
 	}
@@ -318,11 +360,13 @@ func (n *Node) close(ctx context.Context) error {
 	if n.group != nil {
 		n.group.Close()
 	}
-	n.resign(ctx)
+	if n.zoo == nil {
+		n.resign(ctx)
+	}
 	if n.fwd != nil {
 		n.fwd.Close()
 	}
-	if srv := n.ctlSrv.Load(); srv != nil {
+	if srv := n.ctlSrv.Load(); srv != nil && srv != n.brk {
 		errs = append(errs, srv.Close(ctx))
 	}
 	if n.greeter != nil {
@@ -339,6 +383,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.lock != nil {
 		errs = append(errs, n.lock.close())
+	}
+	if n.zoo != nil { // last: with the session this broker is gone for everybody, and another may have its directories
+		n.zoo.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -383,10 +430,10 @@ func (n *Node) Addr(name string) string {
 // Config is the configuration in force.
 func (n *Node) Config() *config.Values { return n.live.Load() }
 
-// singleNode gives a configuration that names no roles what a node alone needs: its internal topics cannot have the
+// singleNode gives a configuration that names no roles, nor ZooKeeper, what a node alone needs: its internal topics cannot have the
 // three replicas that are the default in a cluster.
 func singleNode(v *config.Values) (*config.Values, error) {
-	if v.Has("process.roles") {
+	if v.Has("process.roles") || v.OnZooKeeper() {
 		return v, nil
 	}
 	set := map[string]string{}
