@@ -23,5 +23,6 @@ func Commands() []Command {
 		producerPerfCommand(),
 		consumerPerfCommand(),
 		storageCommand(),
+		checkCommand(),
 	}
 }
