@@ -19,7 +19,7 @@ var ErrIdentity = errors.New("directory of another node or cluster")
 type identity struct {
 	clusterID string // "" while it is not known
 	nodeID    int32  // noNodeID while it is not known, which is only on ZooKeeper
-	formatted bool // clusterID is that of the metadata directory
+	formatted bool   // clusterID is that of the metadata directory
 }
 
 // noNodeID is the id of a node that ZooKeeper is to give one.

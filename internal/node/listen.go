@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
+	"slices"
 	"syscall"
 
 	"gregor/internal/config"
 	"gregor/internal/holder"
+	"gregor/internal/log/vfs"
 )
 
 // ErrPortInUse is wrapped when another process listens at an address.
@@ -27,8 +30,9 @@ func (b *bound) port() int {
 	return b.Port
 }
 
-// listen opens the listeners, all or none.
-func listen(ctx context.Context, listeners []config.Listener) (list []*bound, err error) {
+// listen opens the listeners, all or none. dirs are the node's directories, for the message of a node that is started
+// twice.
+func listen(ctx context.Context, listeners []config.Listener, dirs []string) (list []*bound, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(list)
@@ -40,7 +44,7 @@ func listen(ctx context.Context, listeners []config.Listener) (list []*bound, er
 		}
 		opened, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr())
 		if err != nil {
-			return list, explainListen(l, err)
+			return list, explainListen(l, dirs, err)
 		}
 		list = append(list, &bound{Listener: l, net: opened})
 	}
@@ -54,15 +58,19 @@ func closeAll(list []*bound) {
 }
 
 // explainListen says who is in the way and what to change.
-func explainListen(l config.Listener, err error) error {
+func explainListen(l config.Listener, dirs []string, err error) error {
 	switch {
 	case holder.IsAddrInUse(err):
-		who := "another process"
-		if p, ok := holder.OfPort(l.Port); ok {
-			who = p.String()
+		free := config.Listener{Name: l.Name, Host: l.Host, Port: l.Port + 1}
+		p, ok := holder.OfPort(l.Port)
+		if !ok {
+			return fmt.Errorf("%w: %s is held by another process; stop it, or use another port in listeners (such as %s)", ErrPortInUse, l, free)
 		}
-		return fmt.Errorf("%w: %s is held by %s; stop it, or use another port in listeners (such as %s)",
-			ErrPortInUse, l, who, config.Listener{Name: l.Name, Host: l.Host, Port: l.Port + 1})
+		if i := slices.IndexFunc(dirs, func(dir string) bool { return vfs.ReadOwner(vfs.OS{}, filepath.Join(dir, ".lock")).PID == p.PID }); i >= 0 {
+			return fmt.Errorf("%w: %s is held by %s, and so is the log directory %s: this broker runs already. Stop that process; "+
+				"or, if this is to be another broker, give it a broker.id, a port in listeners (such as %s) and log.dirs of its own", ErrPortInUse, l, p, dirs[i], free)
+		}
+		return fmt.Errorf("%w: %s is held by %s; stop it, or use another port in listeners (such as %s)", ErrPortInUse, l, p, free)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("listeners: %s: no permission to listen at port %d; use a port above 1023: %w", l, l.Port, err)
 	}

@@ -22,7 +22,7 @@ func TestPortHolder(t *testing.T) {
 	_, err = listen(t.Context(), []config.Listener{
 		{Name: "FREE", Host: "127.0.0.1", Protocol: "PLAINTEXT"},
 		{Name: "TAKEN", Host: "127.0.0.1", Port: port, Protocol: "PLAINTEXT"},
-	})
+	}, nil)
 	if !errors.Is(err, ErrPortInUse) {
 		t.Fatalf("error: %v", err)
 	}
@@ -37,6 +37,25 @@ func TestPortHolder(t *testing.T) {
 	}
 }
 
+// TestStartedTwice: whoever starts a broker by the properties of one that runs already, as the tutorial's slip has it, is
+// told that both the port and the directory are taken, by whom, and what a broker of its own needs.
+func TestStartedTwice(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("who holds a port is found out on Linux")
+	}
+	dir := t.TempDir()
+	first := run(t, dir)
+	_, err := start(t, dir, "listeners=PLAINTEXT://"+first.Addr(""))
+	if !errors.Is(err, ErrPortInUse) {
+		t.Fatalf("error: %v", err)
+	}
+	for _, want := range []string{first.Addr(""), dir, fmt.Sprintf("process %d (", os.Getpid()), "runs already", "broker.id", "listeners", "log.dirs"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	for _, c := range []struct {
 		l    config.Listener
@@ -46,7 +65,7 @@ func TestListenErrors(t *testing.T) {
 		{config.Listener{Name: "A", Host: "192.0.2.1", Protocol: "PLAINTEXT"}, "must be an address of this machine"},
 		{config.Listener{Name: "A", Host: "localhost", Protocol: "SASL_SSL"}, "later version"},
 	} {
-		list, err := listen(t.Context(), []config.Listener{c.l})
+		list, err := listen(t.Context(), []config.Listener{c.l}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.l, err, c.want)
 		}

@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	// The ports come first: the second start of a node ends here, before it touches the first one's directories.
-	if err := n.listen(ctx); err != nil {
+	if err := n.listen(ctx, Directories(values)); err != nil {
 		return nil, err
 	}
 	// A start that waits for others ends when a part fails, too.
@@ -147,12 +147,12 @@ func (n *Node) configure(v *config.Values) (*config.Values, error) {
 }
 
 // listen opens all listeners. Those of controllers say at once who this node is.
-func (n *Node) listen(ctx context.Context) (err error) {
-	if n.bound, err = listen(ctx, n.ls.Broker); err != nil {
+func (n *Node) listen(ctx context.Context, dirs []string) (err error) {
+	if n.bound, err = listen(ctx, n.ls.Broker, dirs); err != nil {
 		return err
 	}
 	if n.roles.Controller {
-		if n.control, err = listen(ctx, n.ls.Controller); err != nil {
+		if n.control, err = listen(ctx, n.ls.Controller, dirs); err != nil {
 			closeAll(n.bound)
 			return err
 		}
