@@ -109,11 +109,6 @@ func TestProduceErrors(t *testing.T) {
 			t.Errorf("%s: message %v, want %q", tc.name, got.ErrorMessage, tc.message)
 		}
 	}
-	req := produceRequest(9, "t", 0, -1, transactional)
-	req.TransactionID = kmsg.StringPtr("tx")
-	if got := do[*kmsg.ProduceResponse](c, req).Topics[0].Partitions[0]; got.ErrorCode != kerr.InvalidTxnState.Code {
-		t.Errorf("transactional: %v", kerr.ErrorForCode(got.ErrorCode))
-	}
 	// min.insync.replicas is no more than the replicas that there are, as in Kafka.
 	if got := c.produce(9, "strict", 0, -1, batch("x")); got.ErrorCode != 0 {
 		t.Errorf("min.insync.replicas above the replicas: %v", kerr.ErrorForCode(got.ErrorCode))
