@@ -13,12 +13,14 @@ type ClusterOptions struct {
 	Nodes int      // 0: three
 	Dirs  int      // log directories of each node: DIR/0, DIR/1, ...; 0: one, DIR itself
 	Extra []string // key=value lines of every node's configuration
+	// ZooKeeper is zookeeper.connect: the metadata is there, and no node has a listener of controllers.
+	ZooKeeper string
 }
 
 // Cluster is nodes 1 to n of ours, each broker and controller, as processes.
 type Cluster struct {
 	Nodes       []*Server // Nodes[0] is node 1
-	Controllers []string  // the addresses of the controllers' listeners
+	Controllers []string  // the addresses of the controllers' listeners; none on ZooKeeper
 }
 
 // StartCluster starts a cluster that ends with the test, and returns when every node serves. Suites that may run against
@@ -32,6 +34,10 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 	options := make([]Options, o.Nodes)
 	root := t.TempDir()
 	for i := range options {
+		if o.ZooKeeper != "" {
+			options[i] = o.onZooKeeper(filepath.Join(root, fmt.Sprint(i+1)), FreePort(t), i+1)
+			continue
+		}
 		client, quorum := FreePort(t), FreePort(t)
 		voters = append(voters, fmt.Sprintf("%d@localhost:%d", i+1, quorum))
 		options[i] = Options{Ours: true, Dir: filepath.Join(root, fmt.Sprint(i+1)), Port: client, Extra: []string{
@@ -53,7 +59,9 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 	var wg sync.WaitGroup
 	errs := make([]error, o.Nodes)
 	for i := range options {
-		options[i].Extra = append(options[i].Extra, "controller.quorum.voters="+strings.Join(voters, ","))
+		if voters != nil {
+			options[i].Extra = append(options[i].Extra, "controller.quorum.voters="+strings.Join(voters, ","))
+		}
 		var dirs []string
 		for d := range o.Dirs {
 			dirs = append(dirs, filepath.Join(options[i].Dir, fmt.Sprint(d)))
@@ -79,6 +87,17 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 		}
 	}
 	return c
+}
+
+// onZooKeeper is how node id runs on ZooKeeper.
+func (o ClusterOptions) onZooKeeper(dir string, port, id int) Options {
+	return Options{Ours: true, Dir: dir, Port: port, Extra: []string{
+		fmt.Sprintf("node.id=%d", id),
+		"zookeeper.connect=" + o.ZooKeeper,
+		fmt.Sprintf("offsets.topic.replication.factor=%d", o.Nodes),
+		"default.replication.factor=" + fmt.Sprint(o.Nodes),
+		"offsets.topic.num.partitions=6",
+	}}
 }
 
 // Addrs are the addresses of all nodes.

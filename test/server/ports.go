@@ -75,3 +75,17 @@ func free(port int) bool {
 	}
 	return l.Close() == nil
 }
+
+// FreePorts returns the first of n ports in a row that nobody listens on.
+func FreePorts(t testing.TB, n int) int {
+	t.Helper()
+	first := FreePort(t)
+	for last := first; last < first+n-2; {
+		next := FreePort(t)
+		if next != last+2 {
+			first = next
+		}
+		last = next
+	}
+	return first
+}
