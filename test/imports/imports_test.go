@@ -31,7 +31,7 @@ var rules = []rule{
 		"the binary picks a command; what a command does is below, where it can be tested"},
 	{"internal/node", []string{anything},
 		"the only place that joins concrete parts"},
-	{"internal/cli", []string{"", "internal/config", "internal/log", "internal/metadata", "internal/node", "internal/placement", "internal/record", "internal/coordinator"},
+	{"internal/cli", []string{"", "internal/config", "internal/log", "internal/metadata", "internal/node", "internal/placement", "internal/record", "internal/coordinator", "internal/zookeeper"},
 		"a tool is a client of a broker or a reader of its files; it never reaches into a running broker"},
 	{"internal/broker", []string{"internal/coordinator", "internal/replica", "internal/metadata", "internal/wire", "internal/config", "internal/record", "internal/log", "internal/controller", "internal/forward", "internal/journal", "internal/peer"},
 		"handlers translate the protocol to the parts; which journal runs, and how a node is put together, is not theirs to ask"},
@@ -59,6 +59,11 @@ var rules = []rule{
 	{"internal/holder", nil, "a leaf: whoever opens a port or a directory says who is in the way"},
 	{"internal/zookeeper", []string{"internal/config", "internal/holder", "internal/log/vfs"},
 		"a server of its own: nothing of Kafka is in it, but the form of a properties file and the file system under a log"},
+	{"internal/zookeeper", nil,
+		"a ZooKeeper server is whole by itself: it serves any client, and a broker is only one of them"},
+	{"internal/zookeeper/proto", nil, "a leaf: the protocol and the transactions of its files"},
+	{"internal/zookeeper/tree", []string{"internal/zookeeper/proto"},
+		"the machine knows the protocol; who serves it and where it is kept is its shell's"},
 	{"test", []string{anything}, "tests put together what they need"},
 	{"bench", []string{anything}, "benchmarks put together what they need"},
 }
@@ -83,6 +88,16 @@ var keep = []struct {
 		"package flags are process-wide state, and two nodes run in one process"},
 }
 
+// pure packages are machines: what they may not import is what would let them see the world.
+var pure = []struct {
+	pkg    string
+	never  []string
+	reason string
+}{
+	{"internal/zookeeper/tree", []string{"time", "os", "net", "io/fs", "sync", "context", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"},
+		"time comes in with the request, and one goroutine owns the tree: what the log says is all that it becomes"},
+}
+
 type listed struct {
 	ImportPath string
 	Imports    []string
@@ -102,6 +117,13 @@ func TestImportsPointOneWay(t *testing.T) {
 			}
 			if to := local(imported); !allowed(r, from, to) {
 				t.Errorf("%s imports %s, which its rule does not allow.\n\tReason: %s", from, to, r.reason)
+			}
+		}
+		for _, q := range pure {
+			for _, never := range q.never {
+				if below(from, q.pkg) && slices.Contains(p.Imports, never) {
+					t.Errorf("%s imports %s, which a pure package may not.\n\tReason: %s", from, never, q.reason)
+				}
 			}
 		}
 		for _, k := range keep {
