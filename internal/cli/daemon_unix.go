@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// startDaemon starts this program again in the background, in a session of its own, and returns when it serves or has
-// ended.
-func startDaemon(ctx context.Context, args []string, io IO) int {
+// startDaemon starts this program's command again in the background, in a session of its own, and returns when it serves
+// or has ended. What it prints goes to $LOG_DIR/NAME.out.
+func startDaemon(ctx context.Context, command, name string, args []string, io IO) int {
 	fail := func(err error) int {
-		fmt.Fprintln(io.Err, "server-start:", err)
+		fmt.Fprintf(io.Err, "%s: %v\n", command, err)
 		return 1
 	}
 	dir := os.Getenv("LOG_DIR")
@@ -27,7 +27,7 @@ func startDaemon(ctx context.Context, args []string, io IO) int {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fail(err)
 	}
-	path := filepath.Join(dir, "kafkaServer.out")
+	path := filepath.Join(dir, name+".out")
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return fail(err)
@@ -44,7 +44,7 @@ func startDaemon(ctx context.Context, args []string, io IO) int {
 	}
 	defer ready.Close()
 	rest := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "-daemon" || a == "--daemon" })
-	cmd := exec.Command(self, append([]string{"server-start"}, rest...)...)
+	cmd := exec.Command(self, append([]string{command}, rest...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{told}
 	cmd.Env = append(os.Environ(), readyEnv+"=3")
@@ -61,7 +61,7 @@ func startDaemon(ctx context.Context, args []string, io IO) int {
 		return 0
 	}
 	_ = cmd.Wait()
-	fmt.Fprintf(io.Err, "server-start: the broker has ended; %s says:\n", path)
+	fmt.Fprintf(io.Err, "%s: it has ended; %s says:\n", command, path)
 	if text, err := os.ReadFile(path); err == nil && int(from) <= len(text) {
 		_, _ = io.Err.Write(text[from:])
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func startDaemon(_ context.Context, _ []string, io IO) int {
-	fmt.Fprintln(io.Err, "server-start: -daemon is not there on Windows: run the broker as a service, or with start /b")
+func startDaemon(_ context.Context, command, _ string, _ []string, io IO) int {
+	fmt.Fprintf(io.Err, "%s: -daemon is not there on Windows: run it as a service, or with start /b\n", command)
 	return 1
 }

@@ -15,8 +15,8 @@ import (
 	"gregor/internal/node"
 )
 
-// ServerCommands are the commands that run a broker in this process, and the one that ends it. serve is called before a
-// broker starts: for what concerns the whole process and so is not decided here, such as the garbage collector.
+// ServerCommands are the commands that run a server in this process, and those that end one. serve is called before a
+// server starts: for what concerns the whole process and so is not decided here, such as the garbage collector.
 func ServerCommands(serve func()) []Command {
 	return []Command{
 		{
@@ -30,6 +30,14 @@ func ServerCommands(serve func()) []Command {
 		{
 			Name: "server-stop", Script: "kafka-server-stop", Summary: "End the brokers of this machine that server-start and up started.",
 			Run: runServerStop,
+		},
+		{
+			Name: "zookeeper-server-start", Script: "zookeeper-server-start", Summary: "Start a ZooKeeper server from a properties file.",
+			Run: func(ctx context.Context, args []string, io IO) int { return runZookeeperStart(ctx, args, io, serve) },
+		},
+		{
+			Name: "zookeeper-server-stop", Script: "zookeeper-server-stop", Summary: "End the ZooKeeper servers of this machine that zookeeper-server-start started.",
+			Run: runZookeeperStop,
 		},
 	}
 }
@@ -144,7 +152,7 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 		return 1
 	}
 	if f.daemon {
-		return startDaemon(ctx, args, io)
+		return startDaemon(ctx, "server-start", "kafkaServer", args, io)
 	}
 	serve()
 	ctx, stop := endWithInput(ctx, io)

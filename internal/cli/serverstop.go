@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,19 +54,26 @@ func runServerStop(_ context.Context, args []string, io IO) int {
 			return 1
 		}
 	}
+	return signalServers(io, "server-stop", "No kafka server to stop", func(all []runningProcess) []int {
+		return brokersAmong(all, os.Getpid(), nodeID, role)
+	})
+}
+
+// signalServers sends $SIGNAL to the processes of this machine that find picks, and says so if there are none.
+func signalServers(io IO, command, nobody string, find func([]runningProcess) []int) int {
 	signal, err := signalNamed(os.Getenv("SIGNAL"))
 	if err != nil {
-		fmt.Fprintln(io.Err, "server-stop:", err)
+		fmt.Fprintf(io.Err, "%s: %v\n", command, err)
 		return 1
 	}
 	all, err := runningProcesses()
 	if err != nil {
-		fmt.Fprintln(io.Err, "server-stop:", err)
+		fmt.Fprintf(io.Err, "%s: %v\n", command, err)
 		return 1
 	}
-	found := brokersAmong(all, os.Getpid(), nodeID, role)
+	found := find(all)
 	if len(found) == 0 {
-		fmt.Fprintln(io.Out, "No kafka server to stop")
+		fmt.Fprintln(io.Out, nobody)
 		return 1
 	}
 	code := 0
@@ -75,7 +83,7 @@ func runServerStop(_ context.Context, args []string, io IO) int {
 			err = p.Signal(signal)
 		}
 		if err != nil && !errors.Is(err, os.ErrProcessDone) {
-			fmt.Fprintf(io.Err, "server-stop: process %d: %v\n", pid, err)
+			fmt.Fprintf(io.Err, "%s: process %d: %v\n", command, pid, err)
 			code = 1
 		}
 	}
@@ -97,16 +105,22 @@ func brokersAmong(all []runningProcess, self int, nodeID, role string) []int {
 
 // brokerArgs returns what follows the command in a command line that runs a broker.
 func brokerArgs(args []string) (rest []string, ok bool) {
+	return serverArgs(args, "kafka-server-start", "server-start", "up")
+}
+
+// serverArgs returns what follows the command in a command line of this program that runs a server: the script's name, or
+// gregor and one of the commands.
+func serverArgs(args []string, script string, commands ...string) (rest []string, ok bool) {
 	if len(args) == 0 {
 		return nil, false
 	}
 	word := func(s string) string {
 		return strings.TrimSuffix(strings.TrimSuffix(filepath.Base(s), ".exe"), ".sh")
 	}
-	if word(args[0]) == "kafka-server-start" {
+	if word(args[0]) == script {
 		return args[1:], true
 	}
-	if word(args[0]) == "gregor" && len(args) > 1 && (args[1] == "server-start" || args[1] == "up" || word(args[1]) == "kafka-server-start") {
+	if word(args[0]) == "gregor" && len(args) > 1 && (slices.Contains(commands, args[1]) || word(args[1]) == script) {
 		return args[2:], true
 	}
 	return nil, false
