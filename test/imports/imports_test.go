@@ -76,6 +76,10 @@ var keep = []struct {
 }{
 	{"gregor/internal/journal/raft", []string{"internal/node", "internal/journal", "test", "bench"},
 		"no part but node and the journal knows which engine runs"},
+	{"gregor/internal/journal/zk", []string{"internal/node", "internal/journal", "test", "bench"},
+		"no part but node and the journal knows which engine runs"},
+	{"github.com/go-zookeeper/zk", []string{"internal/journal/zk", "test", "bench"},
+		"one engine of the journal is on ZooKeeper; nothing else may come to need it"},
 	{"go.etcd.io/raft/v3", []string{"internal/journal/raft"},
 		"one engine of the journal is raft; nothing else may come to need it"},
 	{"github.com/twmb/franz-go/pkg/kgo", []string{"internal/cli", "test", "bench"},
