@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,9 @@ func (s *saver) maybeSave(image *metadata.Image, timestampMs int64) {
 func (s *saver) save(image *metadata.Image, timestampMs int64) {
 	began := s.now()
 	err := s.journal.Save(s.ctx, snapshotOf(image, timestampMs))
+	if errors.Is(err, journal.ErrNotLeader) {
+		return // one snapshot serves all, and its leader makes it
+	}
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Error("cannot write a snapshot of the metadata; the log stays longer", "offset", image.Offset(), "error", err)
 	} else if err == nil {

@@ -95,7 +95,7 @@ type peerless interface {
 // openJournal opens this node's end of the metadata log: in ZooKeeper, as a voter, or as one who follows.
 func (n *Node) openJournal(v *config.Values, joining bool) (journal.Journal, error) {
 	if n.zoo != nil {
-		return n.openZooKeeper(v)
+		return n.openZooKeeper()
 	}
 	o := raft.ObserverOptions{
 		Options: raft.Options{

@@ -17,6 +17,7 @@ import (
 	"gregor/internal/coordinator/group"
 	"gregor/internal/forward"
 	"gregor/internal/journal"
+	"gregor/internal/journal/zk"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/peer"
@@ -53,7 +54,7 @@ type Node struct {
 
 	dirs    *log.Dirs    // read after dirsOpened is closed; nil if they could not be opened, or if this node is no broker
 	lock    *metadataDir // nil unless metadata.log.dir is a directory of its own
-	zoo     zooKeeper    // nil unless the cluster's metadata is in ZooKeeper
+	zoo     *zk.Client   // nil unless the cluster's metadata is in ZooKeeper
 	journal journal.Journal
 	opened  atomic.Bool // journal is set
 	ctrl    *controller.Controller

@@ -9,6 +9,7 @@ import (
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/journal"
+	"gregor/internal/journal/zk"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/peer"
@@ -100,15 +101,45 @@ func bootstrapOnZooKeeper() (records []metadata.Versioned) {
 	return records
 }
 
-// TODO of this hour: the seam to journal/zk.
-type zooKeeper interface {
-	ClusterID(ctx context.Context, propose func() string) (string, error)
-	GenerateBrokerID(ctx context.Context, reservedMax int32) (int32, error)
-	Close()
+// connectZooKeeper begins the session. It waits for ZooKeeper, which may be started after its brokers.
+func (n *Node) connectZooKeeper(ctx context.Context, z config.ZooKeeper) (*zk.Client, error) {
+	return zk.Connect(ctx, zk.Options{
+		Connect:           z.Connect,
+		SessionTimeout:    z.SessionTimeout,
+		ConnectionTimeout: z.ConnectionTimeout,
+		MaxInFlight:       z.MaxInFlight,
+		Dial:              n.dial,
+		Logger:            n.logs.Part("zookeeper"),
+		Now:               n.now,
+	})
 }
 
-func (n *Node) connectZooKeeper(ctx context.Context, z config.ZooKeeper) (zooKeeper, error) {
-	return nil, errors.New("not yet")
+// openZooKeeper opens this node's end of the metadata log in ZooKeeper. Where the active controller answers is the
+// listener between brokers.
+func (n *Node) openZooKeeper() (journal.Journal, error) {
+	return zk.Open(n.zoo, zk.EngineOptions{
+		NodeID:   n.id.nodeID,
+		Endpoint: n.Addr(n.ls.ControlPlane),
+		Logger:   n.logs.Part("journal"),
+		Now:      n.now,
+	})
 }
-func (n *Node) openZooKeeper(v *config.Values) (journal.Journal, error)              { return nil, nil }
-func (n *Node) registerInZooKeeper(ctx context.Context, values *config.Values) error { return nil }
+
+// registerInZooKeeper makes this broker's znode in /brokers/ids. It refuses a broker whose id another process has.
+func (n *Node) registerInZooKeeper(ctx context.Context, v *config.Values) error {
+	info := zk.BrokerInfo{ID: n.id.nodeID, Rack: v.String("broker.rack")}
+	for _, a := range n.addrs {
+		info.Endpoints = append(info.Endpoints, metadata.Endpoint{Name: a.Name, Host: a.Host, Port: uint16(a.Port), SecurityProtocol: securityProtocols[a.Protocol]})
+	}
+	for _, d := range n.dirs.Dirs() {
+		if d.Err == nil && d.ID != [16]byte{} {
+			info.Directory = metadata.UUID(d.ID).String()
+			break
+		}
+	}
+	err := n.zoo.Register(ctx, info)
+	if errors.Is(err, zk.ErrInUse) {
+		return fmt.Errorf("%w: %w", errNodeInUse, err)
+	}
+	return err
+}
