@@ -145,7 +145,7 @@ func (n *Names) result(op int32, d *decoder) (string, bool) {
 		for i := d.int(); i > 0 && d.err == nil; i-- {
 			all = append(all, fmt.Sprintf("%s:%s", d.bytes(), d.bytes()))
 		}
-		return fmt.Sprintf("%q", all), true
+		return sorted(all), true
 	}
 	return "", false
 }
