@@ -150,12 +150,28 @@ func (t *Tree) getACL(req *proto.GetACLRequest, c Reader) (proto.Reply, proto.Co
 	return &proto.GetACLReply{ACL: acl, Stat: n.stat()}, proto.OK
 }
 
+// maxMultiReadBytes bounds what a multiRead answers with: a request of a megabyte can name a large node tens of thousands
+// of times. ZooKeeper has no bound here; its clients take a megabyte.
+const maxMultiReadBytes = 64 << 20
+
 func (t *Tree) multiRead(ws *Watches, req *proto.MultiRequest, c Reader) (proto.Reply, proto.Code) {
 	m := &proto.MultiReply{Parts: make([]proto.MultiPart, 0, len(req.Ops))}
+	size := 0
 	for _, op := range req.Ops {
+		if size > maxMultiReadBytes {
+			return nil, proto.MarshallingError
+		}
 		p := proto.MultiPart{Op: op.Op()}
 		if p.Reply, p.Err = t.read(ws, op, c); p.Err != proto.OK {
 			p.Op, p.Reply = proto.OpError, nil
+		}
+		switch r := p.Reply.(type) {
+		case *proto.GetDataReply:
+			size += len(r.Data)
+		case *proto.ChildrenReply:
+			for _, name := range r.Children {
+				size += 4 + len(name)
+			}
 		}
 		m.Parts = append(m.Parts, p)
 	}

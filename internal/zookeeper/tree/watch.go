@@ -211,10 +211,9 @@ func (ws *Watches) add(w Watcher, k watchKind, path string) {
 
 // sift leaves each path once, and those that the watcher still watches.
 func (own *watching) sift(w Watcher) {
-	slices.SortFunc(own.paths, func(a, b *watched) int { return strings.Compare(a.path, b.path) })
-	own.paths = slices.Compact(own.paths)
 	own.paths = slices.DeleteFunc(own.paths, func(p *watched) bool { from, to := p.of(w); return from == to })
-	own.paths = slices.Clip(own.paths)
+	slices.SortFunc(own.paths, func(a, b *watched) int { return strings.Compare(a.path, b.path) })
+	own.paths = slices.Clip(slices.Compact(own.paths))
 }
 
 // of gives where the watcher's watches lie in p.by.
