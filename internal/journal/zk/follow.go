@@ -149,7 +149,7 @@ func (e *Engine) hasMoved(s *session, h head, first, last int64) (missed bool, e
 // readEntries reads znodes of the log, several at a time.
 func (e *Engine) readEntries(s *session, first, last int64) ([][]byte, error) {
 	data := make([][]byte, last-first+1)
-	err := parallel(len(data), func(i int) error {
+	err := parallel(len(data), window, func(i int) error {
 		n, err := s.get(e.ctx, entryPath(first+int64(i)))
 		data[i] = n.data
 		return err
@@ -157,9 +157,9 @@ func (e *Engine) readEntries(s *session, first, last int64) ([][]byte, error) {
 	return data, err
 }
 
-// parallel runs f for 0 to n-1 on several goroutines, and returns an error of one of them. The client bounds how many
+// parallel runs f for 0 to n-1 on some goroutines, and returns an error of one of them. The client bounds how many
 // requests there are at a time.
-func parallel(n int, f func(i int) error) error {
+func parallel(n, goroutines int, f func(i int) error) error {
 	var mu sync.Mutex
 	var first error
 	next := 0
@@ -186,7 +186,7 @@ func parallel(n int, f func(i int) error) error {
 		return first
 	}
 	var wg sync.WaitGroup
-	for range min(n, window) {
+	for range min(n, goroutines) {
 		wg.Go(work)
 	}
 	wg.Wait()

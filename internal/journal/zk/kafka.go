@@ -101,11 +101,11 @@ func brokerJSON(b BrokerInfo, nowMs int64) []byte {
 		}
 	}
 	o := newObject().raw("features", []byte("{}")).raw("listener_security_protocol_map", protocols.end())
-	o.raw("endpoints", append(endpoints, ']')).number("jmx_port", -1)
+	o.raw("endpoints", append(endpoints, ']'))
 	if b.Rack != "" {
 		o.text("rack", b.Rack)
 	}
-	return o.number("port", port).raw("host", host).number("version", 5).text("timestamp", strconv.FormatInt(nowMs, 10)).end()
+	return o.number("jmx_port", -1).number("port", port).raw("host", host).number("version", 5).text("timestamp", strconv.FormatInt(nowMs, 10)).end()
 }
 
 var protocolNames = map[metadata.SecurityProtocol]string{

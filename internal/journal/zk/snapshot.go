@@ -141,7 +141,7 @@ func (e *Engine) write1(ctx context.Context, f *fence, op any) error {
 func (e *Engine) load(s *session, h head) (missed bool, err error) {
 	ref := *h.Snapshot
 	chunks := make([][]byte, ref.Chunks)
-	err = parallel(len(chunks), func(i int) error {
+	err = parallel(len(chunks), window, func(i int) error {
 		n, err := s.get(e.ctx, chunkPath(ref.Name, i))
 		chunks[i] = n.data
 		return err

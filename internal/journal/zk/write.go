@@ -26,7 +26,7 @@ func (e *Engine) write(f *fence) error {
 	h.EndOffset = group[len(group)-1].batch.LastOffset + 1
 	// The znodes before the last one do not count before the head does. Should this leader end here, the next one sweeps
 	// them away.
-	if err := parallel(int(h.Last-first), func(i int) error {
+	if err := parallel(int(h.Last-first), window, func(i int) error {
 		return e.writePart(f, first+int64(i), data[i*maxZnodeBytes:(i+1)*maxZnodeBytes])
 	}); err != nil {
 		return err
