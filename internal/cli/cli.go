@@ -35,6 +35,8 @@ type Command struct {
 
 	// Build declares the flags and returns the action. Nil if Run is set.
 	Build func(f *Flags) Action
+	// NoArgs lets the command run without arguments; without them Kafka's tools print their help.
+	NoArgs bool
 	// Run is for a command that reads its arguments by itself.
 	Run func(ctx context.Context, args []string, io IO) int
 }
@@ -56,7 +58,7 @@ func (c Command) Exec(ctx context.Context, args []string, io IO) int {
 	}
 	f := newFlags(c)
 	action := c.Build(f)
-	if len(args) == 0 {
+	if len(args) == 0 && !c.NoArgs {
 		f.PrintHelp(io.Err)
 		return 1
 	}

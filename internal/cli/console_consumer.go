@@ -220,6 +220,8 @@ func (f *consumerFlags) run(ctx context.Context, io IO) error {
 		return err
 	}
 	close(c.started)
+	ctx, stop := endWithInput(ctx, io)
+	defer stop()
 	return c.run(ctx)
 }
 

@@ -31,6 +31,7 @@ func ServerCommands(serve func()) []Command {
 			Name: "server-stop", Script: "kafka-server-stop", Summary: "End the brokers of this machine that server-start and up started.",
 			Run: runServerStop,
 		},
+		tutorialCommand(),
 		{
 			Name: "zookeeper-server-start", Script: "zookeeper-server-start", Summary: "Start a ZooKeeper server from a properties file.",
 			Run: func(ctx context.Context, args []string, io IO) int { return runZookeeperStart(ctx, args, io, serve) },
