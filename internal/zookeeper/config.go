@@ -29,8 +29,9 @@ type Config struct {
 	MinSessionTimeout time.Duration // 2 ticks
 	MaxSessionTimeout time.Duration // 20 ticks
 
-	SnapCount         int           // 100,000 transactions between two snapshots, at the least half as many
-	PreAllocBytes     int64         // 64 MiB: the log file grows by so much
+	SnapCount         int           // 100,000: transactions between two snapshots
+	SnapBytes         int64         // 4 GiB: or so many bytes of them (snapSizeLimitInKb)
+	PreAllocBytes     int64         // 64 MiB: the log file grows by so much; below 0: by what is written
 	SnapRetainCount   int           // 3, and no fewer: snapshots that a purge leaves
 	PurgeInterval     time.Duration // 0: nothing is purged
 	SnapshotGzip      bool          // snapshot.compression.method=gz
@@ -39,6 +40,7 @@ type Config struct {
 	Whitelist         []string      // four-letter words that are answered beside srvr; "*" for all
 	ExtendedTypes     bool          // nodes with a time to live are allowed
 	SkipACL           bool
+	ReconfigEnabled   bool          // only which error a reconfig gets
 	SuperDigest       string        // user:hash of whoever may do everything
 	ContainerInterval time.Duration // 1 min: how often empty containers and nodes whose time is over are looked for
 	ContainerUnused   time.Duration // containers that never had a child are deleted after so long; 0: never
@@ -66,6 +68,9 @@ func (c Config) withDefaults() Config {
 	number(&c.SnapRetainCount, 3)
 	number(&c.MaxBufferBytes, 0xfffff)
 	number(&c.OutstandingLimit, 1000)
+	if c.SnapBytes == 0 {
+		c.SnapBytes = 4 << 30
+	}
 	if c.PreAllocBytes == 0 {
 		c.PreAllocBytes = 64 << 20
 	}
@@ -111,6 +116,7 @@ func parse(props map[string]string) (*Config, error) {
 		MinSessionTimeout: r.millis("minSessionTimeout", -1, -1),
 		MaxSessionTimeout: r.millis("maxSessionTimeout", -1, -1),
 		SnapCount:         r.number("snapCount", 100_000, math.MinInt32, math.MaxInt32),
+		SnapBytes:         int64(r.number("snapSizeLimitInKb", 4<<20, math.MinInt32, math.MaxInt32)) << 10,
 		PreAllocBytes:     int64(r.number("preAllocSize", 64<<10, 0, math.MaxInt32)) << 10,
 		SnapRetainCount:   r.number("autopurge.snapRetainCount", 3, math.MinInt32, math.MaxInt32),
 		PurgeInterval:     time.Duration(r.number("autopurge.purgeInterval", 0, math.MinInt32, math.MaxInt32)) * time.Hour,
@@ -118,6 +124,7 @@ func parse(props map[string]string) (*Config, error) {
 		OutstandingLimit:  r.number("globalOutstandingLimit", 1000, 1, math.MaxInt32),
 		ExtendedTypes:     r.flag("extendedTypesEnabled", "true"),
 		SkipACL:           r.flag("skipACL", "yes"),
+		ReconfigEnabled:   r.flag("reconfigEnabled", "true"),
 		SuperDigest:       r.text("DigestAuthenticationProvider.superDigest"),
 		ContainerInterval: r.millis("znode.container.checkIntervalMs", 60_000, 1),
 		ContainerUnused:   r.millis("znode.container.maxNeverUsedIntervalMs", 0, 0),
@@ -166,6 +173,12 @@ func (c *Config) check(r *reader) error {
 	if c.SnapCount < 2 {
 		r.warn("snapCount=%d is too small: 2 is used", c.SnapCount)
 		c.SnapCount = 2
+	}
+	if c.SnapBytes <= 0 {
+		c.SnapBytes = math.MaxInt64
+	}
+	if c.PreAllocBytes == 0 {
+		c.PreAllocBytes = -1
 	}
 	c.PurgeInterval = max(c.PurgeInterval, 0)
 	if c.DataLogDir == "" {

@@ -1,0 +1,440 @@
+package zookeeper
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gregor/internal/zookeeper/proto"
+	"gregor/internal/zookeeper/storage"
+	"gregor/internal/zookeeper/tree"
+)
+
+// event is what the loop is told.
+type event struct {
+	kind  eventKind
+	c     *conn
+	frame []byte
+	at    time.Time
+}
+
+type eventKind uint8
+
+const (
+	evOpened   eventKind = iota // a connection was made
+	evConnect                   // its first frame
+	evRequest                   // another one
+	evWord                      // a four-letter word
+	evDrained                   // the client has read on
+	evClosed                    // the connection is closed
+	evSnapshot                  // a snapshot is written, or given up
+)
+
+// loop is the state of a server that one goroutine owns. It never waits for a client or for the disk.
+type loop struct {
+	s        *Server
+	opts     tree.Options
+	tree     *tree.Tree
+	watches  *tree.Watches
+	store    *storage.Store
+	conns    map[tree.Watcher]*conn
+	sessions map[int64]*conn // those that have a connection
+	expiry   *expiry
+	start    time.Time
+
+	nextSession int64
+	durable     int64      // the last transaction on disk
+	held        []outgoing // what waits for the disk, in order
+	scratch     []byte     // the answer being made, with room for its length
+	entry       []byte     // the transaction being made
+	event       []byte     // the watch event being told
+	eventOf     tree.Event
+	resumes     []*conn
+	latency     latency
+	sizes       sizes
+
+	snapshot           *snapshotter
+	chunk              []byte
+	sinceSnapshot      int
+	bytesSinceSnapshot int64
+	doomed             []string // nodes to be deleted, see expireNodes
+}
+
+// answered says what an answer is to.
+type answered struct {
+	op    string // as cons tells it
+	cxid  int32
+	watch bool // not an answer, but an event
+	end   bool // the connection is closed after it
+}
+
+// outgoing is an answer on its way.
+type outgoing struct {
+	answered
+	c    *conn
+	b    []byte
+	zxid int64 // to be on disk before it leaves
+	size int   // of the request
+	at   time.Time
+}
+
+func hex(n int64) string { return fmt.Sprintf("0x%x", uint64(n)) }
+
+// nowMs is a clock that does not go back.
+func (l *loop) nowMs() int64 { return time.Since(l.start).Milliseconds() }
+
+func (l *loop) wallMs() int64 { return time.Now().UnixMilli() }
+
+// run serves until quit is closed.
+func (l *loop) run() {
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	nodes := time.NewTicker(l.s.config.ContainerInterval)
+	defer nodes.Stop()
+	for {
+		var more <-chan time.Time
+		if len(l.doomed) > 0 {
+			more = time.After(0)
+		}
+		select {
+		case e := <-l.s.inbox:
+			l.handle(e)
+			l.handleWaiting()
+		case <-l.s.synced:
+			l.release()
+		case <-tick.C:
+			l.expireSessions()
+			tick.Reset(time.Duration(l.expiry.next-l.nowMs()) * time.Millisecond)
+		case <-nodes.C:
+			l.doomed = l.tree.Expired(l.wallMs(), l.s.config.ContainerUnused.Milliseconds())
+		case <-more:
+			l.expireNodes()
+		case <-l.wanted():
+			l.giveNodes()
+		case <-l.s.quit:
+			return
+		}
+	}
+}
+
+// handleWaiting takes what else has come, so that a busy loop does not select for each event. It stops now and then for
+// the clock.
+func (l *loop) handleWaiting() {
+	for range 64 {
+		select {
+		case e := <-l.s.inbox:
+			l.handle(e)
+		default:
+			return
+		}
+	}
+}
+
+func (l *loop) handle(e event) {
+	c, r := e.c, request{e.frame, e.at}
+	switch e.kind {
+	case evOpened:
+		l.conns[tree.Watcher(c.number)] = c
+		return
+	case evClosed:
+		l.part(c)
+		delete(l.conns, tree.Watcher(c.number))
+		return
+	case evSnapshot:
+		l.snapshot = nil
+		return
+	case evDrained:
+		l.resume(c)
+		return
+	case evWord:
+		c.send([]byte(l.word(c, string(e.frame))))
+		c.finish()
+		return
+	}
+	switch {
+	case c.gone:
+		l.s.gate.leave(c.pass, len(r.frame))
+	case e.kind == evConnect:
+		l.connect(c, r)
+	default:
+		l.touch(c)
+		if len(c.deferred) > 0 || l.full(c) {
+			c.deferred = append(c.deferred, r)
+			if len(c.deferred) == 1 {
+				l.resume(c)
+			}
+			return
+		}
+		l.request(c, r)
+	}
+}
+
+// full says that a client has so much to read that its requests wait.
+func (l *loop) full(c *conn) bool { return c.heldBytes+c.backlog() > softBacklogBytes }
+
+// resume does the requests that waited for their client to read, as long as it does.
+func (l *loop) resume(c *conn) {
+	for len(c.deferred) > 0 && !c.gone {
+		if l.full(c) {
+			if c.heldBytes > softBacklogBytes/2 || c.stall() {
+				return // the disk, or the client, lets it go on
+			}
+			continue
+		}
+		r := c.deferred[0]
+		c.deferred = c.deferred[1:]
+		l.request(c, r)
+	}
+}
+
+// request does what a client asks for.
+func (l *loop) request(c *conn, r request) {
+	d := proto.NewDecoder(r.frame)
+	h := d.RequestHeader()
+	if d.Err() != nil {
+		l.s.log.Warn("closing a connection: a request without a header", "client", c.String())
+		l.drop(c, r)
+		return
+	}
+	req, err := proto.DecodeRequest(h.Op, d.Rest())
+	o := tree.Origin{Session: c.session, Cxid: h.Xid, TimeMs: l.wallMs(), Auth: c.auth}
+	a := answered{op: opName(h.Op), cxid: h.Xid}
+	switch {
+	case errors.Is(err, proto.Unimplemented):
+		l.s.log.Warn("closing a connection: unknown operation", "client", c.String(), "type", int32(h.Op))
+		a.end = true
+		l.reply(c, r, a, proto.Unimplemented, nil)
+	case err != nil:
+		l.s.log.Warn("a request cannot be read", "client", c.String(), "error", err.Error())
+		if h.Op.Writes() {
+			l.commit(l.tree.Refuse(proto.MarshallingError, o))
+		}
+		l.reply(c, r, a, proto.MarshallingError, nil)
+	case h.Op == proto.OpCloseSession:
+		l.expiry.forget(c.session)
+		res := l.commit(l.tree.Decide(req, o))
+		a.end = true
+		l.reply(c, r, a, res.Err, nil)
+	case h.Op.Writes():
+		res := l.commit(l.tree.Decide(req, o))
+		reply, code := res.Reply(h.Op)
+		l.reply(c, r, a, code, reply)
+	case h.Op == proto.OpAuth:
+		l.authenticate(c, r, a, req.(*proto.AuthRequest))
+	case h.Op == proto.OpSASL:
+		l.reply(c, r, a, proto.OK, noToken{}) // as a server that is not set up for it does
+	default:
+		reply, missed, code := l.tree.Read(l.watches, req, tree.Reader{Session: c.session, Watcher: tree.Watcher(c.number), Auth: c.auth})
+		for _, e := range missed {
+			l.tell(tree.Watcher(c.number), e)
+		}
+		l.reply(c, r, a, code, reply)
+	}
+}
+
+type noToken struct{}
+
+func (noToken) Append(b []byte) []byte { return proto.AppendBuffer(b, nil) }
+
+func (l *loop) authenticate(c *conn, r request, a answered, req *proto.AuthRequest) {
+	ids, code := l.opts.Authenticate(c.auth, req)
+	c.auth = ids
+	if code != proto.OK {
+		l.s.log.Warn("authentication failed", "client", c.String(), "scheme", req.Scheme)
+		l.s.counters.authFailed.Add(1)
+		a.end = true
+	}
+	l.replyAt(c, r, a, proto.ReplyHeader{Xid: a.cxid, Err: code}, nil)
+}
+
+// commit applies a transaction and gives it to the disk.
+func (l *loop) commit(h proto.TxnHeader, txn proto.Txn) tree.Result {
+	res := l.tree.Apply(h, txn)
+	l.entry = proto.AppendTxn(l.entry[:0], h, txn, l.tree.Digest())
+	if err := l.store.Append(h.Zxid, l.entry); err != nil {
+		l.s.fail(err)
+	}
+	l.watches.Fire(res.Events, l.tell)
+	l.eventOf = tree.Event{}
+	l.sinceSnapshot++
+	l.bytesSinceSnapshot += int64(len(l.entry))
+	if l.sinceSnapshot >= l.s.config.SnapCount || l.bytesSinceSnapshot >= l.s.config.SnapBytes {
+		l.startSnapshot()
+	}
+	if cap(l.entry) > 1<<20 {
+		l.entry = nil
+	}
+	return res
+}
+
+// tell gives a watcher an event, unless it may not read the node.
+func (l *loop) tell(w tree.Watcher, e tree.Event) {
+	c := l.conns[w]
+	if c == nil || c.gone || e.ACL != nil && !l.opts.Allowed(e.ACL, proto.PermRead, c.auth) {
+		return
+	}
+	if e.Type != l.eventOf.Type || e.Path != l.eventOf.Path || e.Path == "" {
+		b := make([]byte, 4, 64+len(e.Path)) // shared by all who are told
+		b = proto.ReplyHeader{Xid: proto.XidNotification, Zxid: -1}.Append(b)
+		l.event = setLength(proto.WatcherEvent{Type: e.Type, State: proto.StateSyncConnected, Path: e.Path}.Append(b))
+		l.eventOf = e
+	}
+	l.s.counters.watchBytes.Add(int64(len(l.event)))
+	l.emit(outgoing{answered: answered{watch: true}, c: c, b: l.event})
+	if c.heldBytes+c.backlog() > hardBacklogBytes {
+		l.s.log.Warn("closing a connection: its client does not read its watch events", "client", c.String(), "session", hex(c.session))
+		l.part(c)
+		c.close()
+	}
+}
+
+// reply answers a request.
+func (l *loop) reply(c *conn, r request, a answered, code proto.Code, body proto.Reply) {
+	l.replyAt(c, r, a, proto.ReplyHeader{Xid: a.cxid, Zxid: l.tree.Zxid(), Err: code}, body)
+}
+
+func (l *loop) replyAt(c *conn, r request, a answered, h proto.ReplyHeader, body proto.Reply) {
+	b := h.Append(append(l.scratch[:0], 0, 0, 0, 0))
+	if h.Err == proto.OK && body != nil {
+		b = body.Append(b)
+	}
+	l.scratch = b
+	l.answer(c, r, a)
+}
+
+// answer sends what is in scratch.
+func (l *loop) answer(c *conn, r request, a answered) {
+	l.emit(outgoing{answered: a, c: c, b: setLength(l.scratch), size: len(r.frame), at: r.at})
+	if a.end {
+		l.part(c) // nothing after it counts; it is closed when the answer has left
+	}
+	if cap(l.scratch) > 1<<20 {
+		l.scratch = nil
+	}
+}
+
+func setLength(b []byte) []byte {
+	n := len(b) - 4
+	b[0], b[1], b[2], b[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+	return b
+}
+
+// emit sends an answer if everything that its client can have seen is on disk, and keeps it back until then otherwise.
+// All answers leave in the order in which they were made.
+func (l *loop) emit(a outgoing) {
+	a.zxid = l.tree.Zxid()
+	if a.zxid <= l.durable {
+		l.let(a, time.Now())
+		return
+	}
+	if !a.watch {
+		a.b = append(make([]byte, 0, len(a.b)), a.b...)
+	}
+	a.c.heldBytes += len(a.b)
+	l.held = append(l.held, a)
+}
+
+// release lets go what waited for the transactions that are on disk now.
+func (l *loop) release() {
+	l.durable = l.s.durable.Load()
+	now := time.Now()
+	n := 0
+	for ; n < len(l.held) && l.held[n].zxid <= l.durable; n++ {
+		a := &l.held[n]
+		a.c.heldBytes -= len(a.b)
+		l.let(*a, now)
+		if len(a.c.deferred) > 0 {
+			l.resumes = append(l.resumes, a.c)
+		}
+		*a = outgoing{}
+	}
+	l.held = l.held[n:]
+	if len(l.held) == 0 && cap(l.held) > 1<<16 {
+		l.held = nil
+	}
+	for _, c := range l.resumes {
+		l.resume(c)
+	}
+	clear(l.resumes)
+	l.resumes = l.resumes[:0]
+}
+
+// let gives an answer to its connection.
+func (l *loop) let(a outgoing, now time.Time) {
+	a.c.send(a.b)
+	a.c.stats.sent++
+	l.s.counters.sent.Add(1)
+	l.s.counters.responseBytes.Add(int64(len(a.b)))
+	l.sizes.add(int64(len(a.b) - 4))
+	if a.watch {
+		return
+	}
+	l.s.gate.leave(a.c.pass, a.size)
+	ms := now.Sub(a.at).Milliseconds()
+	l.latency.add(ms)
+	a.c.stats.answered(a.op, a.cxid, a.zxid, now.UnixMilli(), ms)
+	if a.end {
+		a.c.finish()
+	}
+}
+
+// expireNodes deletes some of the containers that are empty and of the nodes whose time is over.
+func (l *loop) expireNodes() {
+	for range min(len(l.doomed), 100) {
+		l.commit(l.tree.Decide(&proto.DeleteContainerRequest{Path: l.doomed[0]}, tree.Origin{TimeMs: l.wallMs()}))
+		l.doomed = l.doomed[1:]
+	}
+}
+
+// opName is how cons and the statistics name an operation (FinalRequestProcessor).
+func opName(op proto.Op) string {
+	switch op {
+	case proto.OpCreate, proto.OpCreate2, proto.OpCreateContainer, proto.OpCreateTTL:
+		return "CREA"
+	case proto.OpDelete, proto.OpDeleteContainer:
+		return "DELE"
+	case proto.OpSetData:
+		return "SETD"
+	case proto.OpSetACL:
+		return "SETA"
+	case proto.OpMulti:
+		return "MULT"
+	case proto.OpMultiRead:
+		return "MLTR"
+	case proto.OpReconfig:
+		return "RECO"
+	case proto.OpCloseSession:
+		return "CLOS"
+	case proto.OpPing:
+		return "PING"
+	case proto.OpSync:
+		return "SYNC"
+	case proto.OpExists:
+		return "EXIS"
+	case proto.OpGetData:
+		return "GETD"
+	case proto.OpGetACL:
+		return "GETA"
+	case proto.OpGetChildren, proto.OpGetChildren2:
+		return "GETC"
+	case proto.OpGetAllChildrenNumber:
+		return "GETACN"
+	case proto.OpGetEphemerals:
+		return "GETE"
+	case proto.OpSetWatches:
+		return "SETW"
+	case proto.OpSetWatches2:
+		return "STW2"
+	case proto.OpAddWatch:
+		return "ADDW"
+	case proto.OpCheckWatches:
+		return "CHKW"
+	case proto.OpRemoveWatches:
+		return "REMW"
+	case proto.OpWhoAmI:
+		return "HOMI"
+	case proto.OpCheck:
+		return "CHEC"
+	}
+	return "NA"
+}
