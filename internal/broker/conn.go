@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gregor/internal/peer"
 	"gregor/internal/wire"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -156,7 +157,7 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 		return err
 	}
 	r.slot = c.replies.add(r)
-	if !row.early && !c.server.b.isReady() {
+	if !c.server.b.isReady() && !isEarly(row, r) {
 		select {
 		case <-c.server.b.ready:
 		case <-c.ctx.Done():
@@ -164,6 +165,15 @@ func (c *Conn) dispatch(frame *wire.Frame) error {
 		}
 	}
 	return c.serve(row, r)
+}
+
+// isEarly reports whether a request is answered before the broker is ready for clients: those of other nodes are. Which
+// versions it speaks a client learns when it may use them.
+func isEarly(row *handler, r *Request) bool {
+	if req, ok := r.Body.(*kmsg.ApiVersionsRequest); ok {
+		return req.ClientSoftwareName == peer.SoftwareName
+	}
+	return row.early
 }
 
 // serve calls the handler. A request that makes it panic has found a mistake of ours: it costs the client its connection

@@ -15,6 +15,9 @@ import (
 // ApiVersions, so they are sent in the version that they have.
 const FirstPrivateKey = 26000
 
+// SoftwareName is what a node tells a node of itself (KIP-511).
+const SoftwareName = "gregor-node"
+
 type versionRange struct{ min, max int16 }
 
 // negotiate asks what the peer serves. A peer that does not know our version of ApiVersions says so in version 0
@@ -39,7 +42,7 @@ func (c *Conn) negotiate(ctx context.Context) error {
 
 func (c *Conn) askVersions(ctx context.Context, version int16) (*kmsg.ApiVersionsResponse, error) {
 	req := versionsRequest{kmsg.NewPtrApiVersionsRequest()}
-	req.ClientSoftwareName, req.ClientSoftwareVersion = "gregor", "4.3.0"
+	req.ClientSoftwareName, req.ClientSoftwareVersion = SoftwareName, "4.3.0"
 	req.SetVersion(version)
 	resp, err := c.await(ctx, func(done func(kmsg.Response, error)) {
 		c.sendAs(req, false, func(resp kmsg.Response, _ *wire.Frame, err error) { done(resp, err) })
