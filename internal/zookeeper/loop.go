@@ -203,10 +203,10 @@ func (l *loop) request(c *conn, r request) {
 	case errors.Is(err, proto.Unimplemented):
 		l.s.log.Warn("closing a connection: unknown operation", "client", c.String(), "type", int32(h.Op))
 		a.end = true
-		l.reply(c, r, a, proto.Unimplemented, nil)
+		l.replyAt(c, r, a, proto.ReplyHeader{Xid: a.cxid, Zxid: -1, Err: proto.Unimplemented}, nil)
 	case err != nil:
-		l.s.log.Warn("a request cannot be read", "client", c.String(), "error", err.Error())
-		if h.Op.Writes() {
+		l.s.log.Debug("a request cannot be read", "client", c.String(), "error", err.Error())
+		if h.Op.Writes() && h.Op != proto.OpReconfig { // as ZooKeeper, so that zxids are the same
 			l.commit(l.tree.Refuse(proto.MarshallingError, o))
 		}
 		l.reply(c, r, a, proto.MarshallingError, nil)
@@ -222,7 +222,8 @@ func (l *loop) request(c *conn, r request) {
 	case h.Op == proto.OpAuth:
 		l.authenticate(c, r, a, req.(*proto.AuthRequest))
 	case h.Op == proto.OpSASL:
-		l.reply(c, r, a, proto.OK, noToken{}) // as a server that is not set up for it does
+		// As a server that is not set up for it does.
+		l.replyAt(c, r, a, proto.ReplyHeader{Xid: a.cxid}, noToken{})
 	default:
 		reply, missed, code := l.tree.Read(l.watches, req, tree.Reader{Session: c.session, Watcher: tree.Watcher(c.number), Auth: c.auth})
 		for _, e := range missed {

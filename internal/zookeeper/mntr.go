@@ -23,7 +23,7 @@ func (l *loop) wordMntr(_ *conn, b *strings.Builder) {
 		{"min_latency", l.latency.least()},
 		{"max_latency", l.latency.max},
 		{"outstanding_requests", l.s.gate.waiting()},
-		{"znode_count", counts.Nodes},
+		{"znode_count", l.nodeCount()},
 		{"watch_count", l.watches.Len()},
 		{"global_sessions", counts.Sessions},
 		{"local_sessions", 0},

@@ -93,8 +93,11 @@ func (l *loop) server(b *strings.Builder) {
 	s := &l.s.counters
 	fmt.Fprintf(b, "Latency min/avg/max: %d/%s/%d\n", l.latency.least(), javaDouble(l.latency.average()), l.latency.max)
 	fmt.Fprintf(b, "Received: %d\nSent: %d\nConnections: %d\n", s.received.Load(), s.sent.Load(), len(l.conns))
-	fmt.Fprintf(b, "Outstanding: %d\nZxid: %s\nMode: standalone\nNode count: %d\n", l.s.gate.waiting(), hex(l.tree.Zxid()), l.tree.Counts().Nodes)
+	fmt.Fprintf(b, "Outstanding: %d\nZxid: %s\nMode: standalone\nNode count: %d\n", l.s.gate.waiting(), hex(l.tree.Zxid()), l.nodeCount())
 }
+
+// nodeCount counts the root twice, as ZooKeeper does, which knows it by two names.
+func (l *loop) nodeCount() int { return l.tree.Counts().Nodes + 1 }
 
 // byNumber gives the connections, the oldest first.
 func (l *loop) byNumber() []*conn {
