@@ -75,7 +75,8 @@ type Journal interface {
 	// Campaign asks to become the leader now; the answer is a call of Lead or Follow.
 	Campaign()
 	// Save makes a snapshot of what was committed up to s.LastOffset durable and forgets the log before it, as far as
-	// the retention configuration allows.
+	// the retention configuration allows. A journal whose members share what they keep has its leader do that, and returns
+	// ErrNotLeader elsewhere.
 	Save(ctx context.Context, s Snapshot) error
 	// Status tells where the log stands.
 	Status() Status
