@@ -42,7 +42,7 @@ func (l *Loader) Node(n NodeImage) error {
 	switch {
 	case n.Path == "" && t.root == nil:
 		made.data, made.acl = append([]byte{}, n.Data...), t.acls.use(acl)
-		t.root, t.nodes = made, 1
+		t.root, t.nodes, t.dataBytes = made, 1, int64(1+len(made.data))
 		made.digest = t.digestOf("", made)
 		t.digest = uint64(made.digest)
 		return nil

@@ -79,14 +79,11 @@ func (s *Snapshot) Next(limit int, yield func(NodeImage)) (more bool) {
 func (s *Snapshot) End() (zxid int64, digest proto.TxnDigest) { return s.t.zxid, *s.t.Digest() }
 
 // advance goes to the node that follows the last one: its first child, else the next sibling of it or of the nearest
-// forebear that has one. If it was deleted meanwhile, so was everything below, and what follows its place comes next;
-// if it was made again, its children have their turn.
+// forebear that has one. If the node was deleted meanwhile, what follows its place comes next: should it have been made
+// again, with children, those are the replayed transactions' to make.
 func (s *Snapshot) advance() bool {
 	n := s.at
-	if n.parent == nil && n != s.t.root {
-		n = s.t.find(s.path) // a later node of the same path, or nothing
-	}
-	if n != nil && n.kids != nil {
+	if gone := n.parent == nil && n != s.t.root; !gone && n.kids != nil {
 		s.at = n.kids.first()
 		s.path += "/" + s.at.name
 		return true

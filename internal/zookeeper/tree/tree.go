@@ -49,14 +49,14 @@ func New(opts Options) *Tree {
 	t := empty(opts)
 	t.root = &node{acl: t.acls.open()}
 	t.root.digest = t.digestOf("", t.root)
-	t.digest, t.nodes = uint64(t.root.digest), 1
+	t.digest, t.nodes, t.dataBytes = uint64(t.root.digest), 1, 1
 	for _, path := range []string{"/zookeeper", "/zookeeper/config", "/zookeeper/quota"} {
 		t.plant(path, &node{data: []byte{}, acl: t.acls.open()})
 	}
 	t.root.data = []byte{}
 	config := t.find("/zookeeper/config")
 	config.aversion = -1 // it was restricted when it was made (ZOOKEEPER-2014), and no transaction counted that
-	config.acl = t.acls.use([]proto.ACL{{Perms: proto.PermRead, ID: proto.ID{Scheme: "world", ID: "anyone"}}})
+	t.replaceACL(config, []proto.ACL{{Perms: proto.PermRead, ID: proto.ID{Scheme: "world", ID: "anyone"}}})
 	return t
 }
 
