@@ -178,3 +178,11 @@ func (n *Names) multi(d *decoder) string {
 	}
 	return b.String()
 }
+
+// Strings is a reply that is a list of names, sorted.
+func Strings(body []byte) []string {
+	d := decoder{b: body}
+	all := d.strs()
+	slices.Sort(all)
+	return all
+}
