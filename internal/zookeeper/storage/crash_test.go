@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"syscall"
@@ -180,35 +179,4 @@ func TestSnapshotWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = s.Close()
-}
-
-func BenchmarkAppend(b *testing.B) {
-	for _, size := range []int{100, 10_000} {
-		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s, err := Open(Options{Dir: b.TempDir(), PreAllocBytes: 64 << 20})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, _, _, err := s.Load(b.Context(), &recorder{}); err != nil {
-				b.Fatal(err)
-			}
-			body := make([]byte, size)
-			zxid := int64(0)
-			b.SetBytes(int64(size))
-			for b.Loop() {
-				zxid++
-				if err := s.Append(zxid, txn(zxid, string(body))); err != nil {
-					b.Fatal(err)
-				}
-				if zxid%100 == 0 { // a hundred at a time wait for the disk
-					if err := s.w.wait(zxid); err != nil {
-						b.Fatal(err)
-					}
-				}
-			}
-			if err := s.Close(); err != nil {
-				b.Fatal(err)
-			}
-		})
-	}
 }
