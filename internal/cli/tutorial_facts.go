@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,7 +10,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // clusterFacts is a cluster as it stands, as far as one topic and one group go.
@@ -35,35 +38,28 @@ type memberFacts struct {
 	partitions []int32
 }
 
+// factsTimeout is for one question; it is asked again.
+const factsTimeout = 5 * time.Second
+
 // askFacts asks the cluster. A group that is not there has no members.
 func askFacts(ctx context.Context, cl *kgo.Client, topic, group string) (clusterFacts, error) {
 	f := clusterFacts{topic: topic, group: group, controller: -1}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, factsTimeout)
 	defer cancel()
-	adm := kadm.NewClient(cl)
-	adm.SetTimeoutMillis(2000)
-	m, err := adm.Metadata(ctx, topic)
-	if err != nil {
+	if err := f.askMetadata(ctx, cl); err != nil {
 		return f, err
 	}
-	f.controller = m.Controller
-	for _, b := range m.Brokers {
-		f.brokers = append(f.brokers, b.NodeID)
-	}
-	slices.Sort(f.brokers)
-	if err := m.Topics[topic].Err; err != nil {
-		return f, fmt.Errorf("%s: %w", topic, err)
-	}
+	adm := kadm.NewClient(cl)
 	ends, err := adm.ListEndOffsets(ctx, topic)
 	if err != nil && ctx.Err() != nil {
 		return f, err
 	}
-	for _, p := range m.Topics[topic].Partitions.Sorted() {
-		facts := partitionFacts{id: p.Partition, leader: p.Leader, replicas: p.Replicas, isr: p.ISR, end: -1}
-		if o, ok := ends.Lookup(topic, p.Partition); ok && o.Err == nil {
-			facts.end = o.Offset
+	for i := range f.partitions {
+		p := &f.partitions[i]
+		p.end = -1
+		if o, ok := ends.Lookup(topic, p.id); ok && o.Err == nil {
+			p.end = o.Offset
 		}
-		f.partitions = append(f.partitions, facts)
 	}
 	if group == "" {
 		return f, nil
@@ -95,17 +91,35 @@ func askFacts(ctx context.Context, cl *kgo.Client, topic, group string) (cluster
 	return f, nil
 }
 
-// askBrokers asks who serves.
-func askBrokers(ctx context.Context, cl *kgo.Client) (clusterFacts, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	m, err := kadm.NewClient(cl).BrokerMetadata(ctx)
-	f := clusterFacts{controller: m.Controller}
-	for _, b := range m.Brokers {
+// askMetadata asks who serves, who the controller is, and for the topic's partitions. It does not take what the client
+// remembers.
+func (f *clusterFacts) askMetadata(ctx context.Context, cl *kgo.Client) error {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	if f.topic != "" {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(f.topic)
+		req.Topics = append(req.Topics, topic)
+	}
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return err
+	}
+	f.controller = resp.ControllerID
+	for _, b := range resp.Brokers {
 		f.brokers = append(f.brokers, b.NodeID)
 	}
 	slices.Sort(f.brokers)
-	return f, err
+	for _, t := range resp.Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("%s: %w", f.topic, err)
+		}
+		for _, p := range t.Partitions {
+			f.partitions = append(f.partitions, partitionFacts{id: p.Partition, leader: p.Leader, replicas: p.Replicas, isr: p.ISR})
+		}
+	}
+	slices.SortFunc(f.partitions, func(a, b partitionFacts) int { return cmp.Compare(a.id, b.id) })
+	return nil
 }
 
 // balanced checks that so many brokers serve, that each partition's replicas are all in sync, and that each broker leads

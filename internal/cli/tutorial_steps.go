@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,8 +70,10 @@ func (t *tutorial) startCluster(ctx context.Context) error {
 		return err
 	case o.code == 0:
 		return missing(t.brokers[:1], "a second broker with the port and the directory of broker 0 starts")
-	case !strings.Contains(o.text, strconv.Itoa(t.brokers[0].cmd.Process.Pid)):
-		return missing(t.brokers[:1], "the broker that is refused does not say that process %d holds its port and directory", t.brokers[0].cmd.Process.Pid)
+	case !strings.Contains(o.text, t.stage.broker(0)):
+		return missing(t.brokers[:1], "the broker that is refused does not say that %s is in use", t.stage.broker(0))
+	case runtime.GOOS == "linux" && !strings.Contains(o.text, strconv.Itoa(t.brokers[0].cmd.Process.Pid)):
+		return missing(t.brokers[:1], "the broker that is refused does not say that process %d is in its way", t.brokers[0].cmd.Process.Pid)
 	}
 	return t.awaitBrokers(ctx) // the first is not disturbed
 }
@@ -80,12 +83,12 @@ func (t *tutorial) startCoordinator(ctx context.Context) (err error) {
 		t.say.text("ZooKeeper runs already, at %s.", t.stage.zookeeper)
 		return nil
 	}
-	t.coordinator, err = t.open("zookeeper", "zookeeper-server-start.sh", "config/zookeeper.properties")
+	t.coordinator, err = t.openServer("zookeeper", "zookeeper-server-start.sh", "config/zookeeper.properties")
 	if err != nil {
 		return err
 	}
 	return t.until(ctx, func(context.Context) error {
-		if !t.coordinator.says("ready") {
+		if !t.coordinator.says(" serves ") {
 			return missing([]*terminal{t.coordinator}, "the ZooKeeper server does not say that it is ready")
 		}
 		t.coordinator.hush()
@@ -94,15 +97,17 @@ func (t *tutorial) startCoordinator(ctx context.Context) (err error) {
 }
 
 func (t *tutorial) startBroker(id int) (err error) {
-	t.brokers[id], err = t.open(fmt.Sprintf("broker %d", id), "kafka-server-start.sh", fmt.Sprintf("config/server%d.properties", id))
+	t.brokers[id], err = t.openServer(fmt.Sprintf("broker %d", id), "kafka-server-start.sh", fmt.Sprintf("config/server%d.properties", id))
 	return err
 }
 
 // awaitBrokers waits until all brokers serve.
 func (t *tutorial) awaitBrokers(ctx context.Context) error {
 	return t.until(ctx, func(ctx context.Context) error {
-		m, err := t.metadata(ctx)
-		if err != nil {
+		ctx, cancel := context.WithTimeout(ctx, factsTimeout)
+		defer cancel()
+		var m clusterFacts
+		if err := m.askMetadata(ctx, t.client); err != nil {
 			return missing(t.servers(), "no broker answers: %v", err)
 		}
 		if len(m.brokers) != tutorialBrokers {
@@ -335,11 +340,6 @@ func (t *tutorial) partitionOf(ctx context.Context) (map[string]int32, error) {
 		}
 	}
 	return where, nil
-}
-
-// metadata asks for the brokers only.
-func (t *tutorial) metadata(ctx context.Context) (clusterFacts, error) {
-	return askBrokers(ctx, t.client)
 }
 
 // awaitFacts waits until a topic and a group are as they have to be.

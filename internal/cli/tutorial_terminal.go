@@ -23,7 +23,7 @@ type terminal struct {
 
 	mu    sync.Mutex
 	lines []string
-	shows bool // whether its lines are shown
+	shows func(line string) bool // which of its lines are shown
 }
 
 // printed are the lines so far, from one on.
@@ -36,7 +36,7 @@ func (t *terminal) printed(from int) []string {
 func (t *terminal) hush() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.shows = false
+	t.shows = func(string) bool { return false }
 }
 
 // says tells whether one of the lines holds a text.
@@ -46,7 +46,19 @@ func (t *terminal) says(text string) bool {
 
 // open runs a command in a terminal of its own.
 func (t *tutorial) open(name, script string, args ...string) (*terminal, error) {
-	n := &terminal{name: name, command: strings.Join(append([]string{"bin/" + script}, args...), " "), shows: true}
+	return t.openShowing(func(string) bool { return true }, name, script, args...)
+}
+
+// openServer is open for a server: of its log, only the line that says that it serves is shown, and what is wrong.
+func (t *tutorial) openServer(name, script string, args ...string) (*terminal, error) {
+	telling := func(line string) bool {
+		return !strings.Contains(line, " INFO ") || strings.Contains(line, " started ") || strings.Contains(line, " serves ")
+	}
+	return t.openShowing(telling, name, script, args...)
+}
+
+func (t *tutorial) openShowing(shows func(line string) bool, name, script string, args ...string) (*terminal, error) {
+	n := &terminal{name: name, command: strings.Join(append([]string{"bin/" + script}, args...), " "), shows: shows}
 	n.log = filepath.Join("logs", strings.ReplaceAll(name, " ", "-")+".log")
 	file, err := os.OpenFile(filepath.Join(t.stage.dir, n.log), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -56,7 +68,7 @@ func (t *tutorial) open(name, script string, args ...string) (*terminal, error) 
 	show := &lineWriter{line: func(text string) {
 		n.mu.Lock()
 		n.lines = append(n.lines, text)
-		shows := n.shows
+		shows := n.shows(text)
 		n.mu.Unlock()
 		if shows {
 			t.say.output(name, text)

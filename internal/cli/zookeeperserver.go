@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -139,22 +138,12 @@ func runZookeeperStart(ctx context.Context, args []string, io IO, serve func()) 
 	if err != nil {
 		return fail(zookeeperUnexpected, err)
 	}
-	log.Info("ready", "serves", reachable(s.Addr()), "data", c.DataDir)
 	tellReady()
-	return serveZookeeper(ctx, s, log, io)
-}
-
-// reachable is an address as a client on this machine gives it.
-func reachable(a net.Addr) string {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() && !tcp.IP.IsLoopback() {
-		return a.String()
-	}
-	return fmt.Sprintf("localhost:%d", tcp.Port)
+	return serveZookeeper(ctx, s, io)
 }
 
 // serveZookeeper runs until the context ends or the server cannot go on, and closes it.
-func serveZookeeper(ctx context.Context, s *zookeeper.Server, log *slog.Logger, io IO) int {
+func serveZookeeper(ctx context.Context, s *zookeeper.Server, io IO) int {
 	code := 0
 	select {
 	case <-ctx.Done():
@@ -167,9 +156,6 @@ func serveZookeeper(ctx context.Context, s *zookeeper.Server, log *slog.Logger, 
 	if err := s.Close(drain); err != nil && code == 0 {
 		fmt.Fprintln(io.Err, "zookeeper-server-start:", err)
 		return zookeeperUnexpected
-	}
-	if code == 0 {
-		log.Info("stopped")
 	}
 	return code
 }
