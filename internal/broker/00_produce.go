@@ -115,11 +115,16 @@ func (p *producing) write(part *replica.Partition, batch record.Batch, guard log
 		return
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = info.FirstOffset, info.LogAppendTimeMs, info.LogStartOffset
-	if p.acks != replica.AcksAll {
+	await := part.AwaitCommit
+	switch {
+	case p.acks == replica.AcksAll:
+	case p.acks == replica.AcksLeader && info.Pending:
+		await = part.AwaitFlush
+	default:
 		return
 	}
 	p.open.Add(1)
-	cancel := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
+	cancel := await(info.LastOffset, info.LeaderEpoch, func(err error) {
 		if err != nil {
 			*out = failedPartition(out.Partition, p.b.errorCode("Produce", err))
 		}

@@ -11,7 +11,8 @@ import (
 // and writes them at once. records may be changed and is not kept. Batches of origin Client are checked fully; those
 // made in this process are trusted.
 //
-// With flush.messages=1 it returns when the batches are on disk, and readers see them from then on.
+// With flush.messages=1 readers see the batches from when they are on disk. That is when it returns, or, after OnFlushed,
+// later: then AppendInfo.Pending is set.
 //
 // Errors: those of record.ValidateProduced, ErrTooLarge, ErrTooLargeForSegment, the producer errors
 // (ErrOutOfOrderSequence, ErrInvalidProducerEpoch, ...), ErrNoSpace, ErrDirOffline, ErrClosed. After an error nothing
@@ -64,7 +65,7 @@ func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendIn
 	if cfg.LogAppendTime && origin != RaftLeader {
 		info.LogAppendTimeMs = nowMs
 	}
-	return l.finish(info, cfg)
+	return l.finishLeader(info, cfg)
 }
 
 // AppendFollower appends batches as the leader of the partition had them: offsets and epochs are kept. Errors:
@@ -157,7 +158,17 @@ func (l *Log) answerDuplicate(info AppendInfo, dup producerBatch) (AppendInfo, e
 	if cfg.LogAppendTime {
 		info.LogAppendTimeMs = dup.timestampMs
 	}
-	return l.finish(info, cfg)
+	return l.finishLeader(info, cfg)
+}
+
+// finishLeader is finish, which does not wait if somebody else does.
+func (l *Log) finishLeader(info AppendInfo, cfg *Config) (AppendInfo, error) {
+	if cfg.FlushMessages != 1 || info.LastOffset < l.RecoveryPoint() || l.flush.told.Load() == nil {
+		return l.finish(info, cfg)
+	}
+	info.Pending = true
+	info.LogStartOffset = l.StartOffset()
+	return info, l.flushSoon(info.LastOffset + 1)
 }
 
 // finish flushes if flush.messages asks for it, without the lock.

@@ -7,6 +7,7 @@ import (
 
 // Close flushes and closes the log. The next Open may be told CleanShutdown if it returned nil.
 func (l *Log) Close() error {
+	l.flush.idle()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()

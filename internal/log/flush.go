@@ -21,6 +21,10 @@ type flusher struct {
 	cond    sync.Cond
 	running bool
 	err     error // why nothing can be flushed any more
+
+	told    atomic.Pointer[func()] // see OnFlushed
+	pending int64                  // the end of what was appended and nobody waits for; guarded by mu
+	soon    bool                   // a goroutine of the log flushes up to pending
 }
 
 func (f *flusher) init() { f.cond.L = &f.mu }
@@ -40,6 +44,9 @@ func (f *flusher) truncated(end int64) {
 	if f.point.Load() > end {
 		f.point.Store(end)
 	}
+	f.mu.Lock()
+	f.pending = min(f.pending, end)
+	f.mu.Unlock()
 }
 
 // Flush returns when everything below an offset is on disk. All who call it at the same time share one fsync. Error:
@@ -74,6 +81,63 @@ func (l *Log) Flush(upTo int64) error {
 	f.cond.Broadcast()
 	f.mu.Unlock()
 	return err
+}
+
+// OnFlushed has appends of the leader with flush.messages=1 not wait for the disk: f is called, by a goroutine of the log,
+// after each flush that they asked for, when readers see what they wrote. So one caller may have many appends under way,
+// in this log and in others, and they all share a flush.
+func (l *Log) OnFlushed(f func()) { l.flush.told.Store(&f) }
+
+// flushSoon has everything below an offset flushed by a goroutine of the log. Appends that come while it waits for the
+// disk share its next flush.
+func (l *Log) flushSoon(upTo int64) error {
+	f := &l.flush
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pending = max(f.pending, upTo)
+	if !f.soon && f.err == nil {
+		f.soon = true
+		go l.flushPending()
+	}
+	return f.err
+}
+
+func (l *Log) flushPending() {
+	f := &l.flush
+	for {
+		f.mu.Lock()
+		upTo := f.pending
+		if f.err != nil || f.point.Load() >= upTo {
+			f.soon = false
+			f.cond.Broadcast()
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+		if l.Flush(upTo) == nil {
+			(*f.told.Load())()
+		}
+	}
+}
+
+// FlushPending returns when the leader's appends that are Pending are on disk, or cannot get there any more. The caller
+// sees to it that there are no new ones meanwhile. It does not wait for what OnFlushed's function does.
+func (l *Log) FlushPending() {
+	f := &l.flush
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.err == nil && f.point.Load() < f.pending {
+		f.cond.Wait()
+	}
+}
+
+// idle returns when the goroutine of flushSoon has ended.
+func (f *flusher) idle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.soon {
+		f.cond.Wait()
+	}
 }
 
 // errFlushAgain: the log was truncated or rolled while the files were synced. What was synced may be gone, or the indexes

@@ -69,6 +69,7 @@ type AppendInfo struct {
 	LogStartOffset          int64
 	Batches                 int
 	Duplicate               bool // nothing was written: the producer repeated one of its last five batches
+	Pending                 bool // not on disk yet: see Log.OnFlushed
 }
 
 // ProducerState is what the log knows of one producer, as DescribeProducers shows it.

@@ -2,10 +2,10 @@ package replica
 
 import "slices"
 
-// ack is a producer's acks=all that waits for the high watermark.
+// ack is a producer's acks=all that waits for the high watermark, or its acks=1 that waits for the disk.
 type ack struct {
 	id     uint64
-	offset int64 // committed when the high watermark is here
+	offset int64 // done when the high watermark, or the log's end, is here
 	done   func(error)
 }
 
@@ -28,10 +28,10 @@ func (q *ackQueue) add(offset int64, done func(error)) uint64 {
 	return q.next
 }
 
-// upTo takes out what is committed at a high watermark.
-func (q *ackQueue) upTo(highWatermark int64) []ack {
+// upTo takes out what is done at a high watermark, or at an end of the log.
+func (q *ackQueue) upTo(offset int64) []ack {
 	n := 0
-	for n < len(q.waiting) && q.waiting[n].offset <= highWatermark {
+	for n < len(q.waiting) && q.waiting[n].offset <= offset {
 		n++
 	}
 	due := slices.Clone(q.waiting[:n])

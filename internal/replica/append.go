@@ -85,3 +85,13 @@ func (p *Partition) AwaitCommit(lastOffset int64, epoch int32, done func(error))
 	}
 	return ld.await(lastOffset+1, done)
 }
+
+// AwaitFlush is AwaitCommit for acks=1 of an append that is Pending: done is called when it is on this broker's disk.
+func (p *Partition) AwaitFlush(lastOffset int64, epoch int32, done func(error)) (cancel func() bool) {
+	ld, err := p.lead(epoch)
+	if err != nil {
+		done(err)
+		return nil
+	}
+	return ld.awaitFlush(lastOffset+1, done)
+}

@@ -63,9 +63,24 @@ func (p *Partition) resign(m *Manager, next *role) {
 
 // swap waits for appends under the present role, so that none of them lands after the next role has begun.
 func (p *Partition) swap(next *role) *role {
-	p.roleMu.Lock()
+	p.lockRole()
 	defer p.roleMu.Unlock()
 	return p.role.Swap(next)
+}
+
+// lockRole keeps appends out. What is written and not yet on disk gets there first: the log's end is its true end then.
+func (p *Partition) lockRole() {
+	p.roleMu.Lock()
+	if l := p.log.Load(); l != nil {
+		l.FlushPending()
+	}
+}
+
+// flushed is called when more of the log is on disk, which with flush.messages=1 is its end.
+func (p *Partition) flushed() {
+	if ld := p.role.Load().leader; ld != nil {
+		ld.appended()
+	}
 }
 
 // ISR returns the replicas that are in sync, as the leader knows them; nil if this broker does not lead.

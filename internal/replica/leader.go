@@ -25,6 +25,7 @@ type leader struct {
 	remote         map[int32]*remoteReplica
 	acks           ackQueue
 	deletions      ackQueue // DeleteRecords that wait for the followers' log starts
+	flushes        ackQueue // acks=1 that wait for the disk (flush.messages=1)
 	resigned       bool
 	last           int64 // high watermark when it resigned
 	seenEnd        int64 // log end up to which lagging was looked at
@@ -35,6 +36,7 @@ type consequences struct {
 	due      []ack
 	err      error // of due
 	deleted  []ack // DeleteRecords that every replica has followed
+	flushed  []ack // acks=1 that are on disk
 	moved    bool  // the high watermark
 	proposal *proposal
 }
@@ -45,6 +47,9 @@ func (ld *leader) do(c *consequences) {
 	}
 	for i := range c.deleted {
 		c.deleted[i].done(nil)
+	}
+	for i := range c.flushed {
+		c.flushed[i].done(nil)
 	}
 	if c.moved {
 		ld.p.advanced()
@@ -155,6 +160,9 @@ func (ld *leader) settle(now time.Time, todo *consequences) {
 	if hw := ld.committed(now); hw >= 0 && ld.log.SetHighWatermark(hw) {
 		todo.moved = true
 	}
+	if ld.flushes.len() > 0 {
+		todo.flushed = ld.flushes.upTo(ld.log.EndOffset())
+	}
 	if ld.acks.len() > 0 {
 		todo.due = ld.acks.upTo(ld.log.HighWatermark())
 		if len(todo.due) > 0 && ld.maximal() < ld.minISR() {
@@ -237,13 +245,34 @@ func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 	}
 }
 
+// awaitFlush is await for what is to be on this broker's disk, whether or not it is committed.
+func (ld *leader) awaitFlush(offset int64, done func(error)) (cancel func() bool) {
+	ld.mu.Lock()
+	if ld.resigned || ld.log.EndOffset() >= offset {
+		var err error
+		if ld.resigned {
+			err = ld.p.errorf(ErrNotLeader)
+		}
+		ld.mu.Unlock()
+		done(err)
+		return nil
+	}
+	id := ld.flushes.add(offset, done)
+	ld.mu.Unlock()
+	return func() bool {
+		ld.mu.Lock()
+		defer ld.mu.Unlock()
+		return ld.flushes.remove(id)
+	}
+}
+
 // resign fails what waits. The records may still get committed by the next leader.
 func (ld *leader) resign() {
 	ld.mu.Lock()
 	ld.resigned = true
 	ld.last = ld.log.HighWatermark()
 	ld.proposed = nil
-	due := append(ld.acks.all(), ld.deletions.all()...)
+	due := slices.Concat(ld.acks.all(), ld.deletions.all(), ld.flushes.all())
 	ld.mu.Unlock()
 	for i := range due {
 		due[i].done(ld.p.errorf(ErrNotLeader))

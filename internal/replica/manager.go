@@ -397,6 +397,14 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 		m.o.Logger.Error("cannot flush what a crash left of a log; the partition is offline", "dir", l.Dir(), "error", err.Error())
 		return
 	}
+	p.use(l)
+}
+
+// use takes a log as the replica's.
+func (p *Partition) use(l *log.Log) {
+	if !p.m.o.Inline {
+		l.OnFlushed(p.flushed)
+	}
 	p.log.Store(l)
 }
 

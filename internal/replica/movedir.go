@@ -294,7 +294,7 @@ func copyOnce(l, f *log.Log) (int, error) {
 
 // finishMove puts the future log in the place of the log, if it has all of it by now.
 func (m *Manager) finishMove(p *Partition, l *log.Log) (bool, error) {
-	p.roleMu.Lock() // waits for appends, and keeps others and changes of the role away
+	p.lockRole() // waits for appends, and keeps others and changes of the role away
 	r := p.role.Load()
 	f := m.o.Dirs.Future(p.topic, p.index)
 	if p.log.Load() != l || r.gone || r.offline || f == nil {
@@ -318,7 +318,7 @@ func (m *Manager) finishMove(p *Partition, l *log.Log) (bool, error) {
 		m.offline(p)
 		return true, nil
 	}
-	p.log.Store(moved)
+	p.use(moved)
 	if r.leader != nil {
 		r.leader.log.store(moved)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gregor/internal/log"
+	"gregor/internal/log/vfs"
 	"gregor/internal/metadata"
 	"gregor/internal/record"
 )
@@ -36,7 +37,12 @@ func newFixture(t testing.TB) *fixture {
 
 func openFixture(t testing.TB, dir, cluster string) *fixture {
 	t.Helper()
-	dirs, err := log.OpenDirs(log.DirsOptions{Paths: []string{dir}, ClusterID: cluster, NodeID: node})
+	return openFixtureOn(t, nil, dir, cluster)
+}
+
+func openFixtureOn(t testing.TB, disk vfs.FS, dir, cluster string) *fixture {
+	t.Helper()
+	dirs, err := log.OpenDirs(log.DirsOptions{Paths: []string{dir}, ClusterID: cluster, NodeID: node, FS: disk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +59,9 @@ func openFixture(t testing.TB, dir, cluster string) *fixture {
 			}
 			if v, ok := overrides["max.message.bytes"]; ok {
 				fmt.Sscan(v, &c.Log.MaxMessageBytes)
+			}
+			if v, ok := overrides["flush.messages"]; ok {
+				fmt.Sscan(v, &c.Log.FlushMessages)
 			}
 			return c, nil
 		},
