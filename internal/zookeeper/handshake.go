@@ -19,7 +19,7 @@ func (l *loop) connect(c *conn, r request) {
 	if last := l.tree.Zxid(); req.LastZxidSeen > last {
 		// It has seen what this server has not, so it would see time go backwards.
 		l.s.log.Info("refusing a session: the client has seen a later transaction and must try another server",
-			"client", c.String(), "seen", hex(req.LastZxidSeen), "last", hex(last))
+			"client", c.String(), "seen", hexOf(req.LastZxidSeen), "last", hexOf(last))
 		l.drop(c, r)
 		return
 	}
@@ -29,7 +29,7 @@ func (l *loop) connect(c *conn, r request) {
 	if req.SessionID == 0 {
 		l.openSession(c)
 	} else if !l.reopenSession(c, req) {
-		l.s.log.Debug("session is over, or the password is wrong", "session", hex(req.SessionID), "client", c.String())
+		l.s.log.Debug("session is over, or the password is wrong", "session", hexOf(req.SessionID), "client", c.String())
 		l.answerConnect(c, r, proto.ConnectResponse{Password: make([]byte, passwordBytes)}, true)
 		return
 	}
@@ -86,7 +86,7 @@ func (l *loop) expireSessions() {
 		if !open {
 			continue
 		}
-		l.s.log.Info("expiring session", "session", hex(id), "timeoutMs", timeoutMs)
+		l.s.log.Info("expiring session", "session", hexOf(id), "timeoutMs", timeoutMs)
 		l.s.counters.expired.Add(1)
 		l.closeSession(id, 0)
 	}

@@ -78,7 +78,7 @@ type outgoing struct {
 	at   time.Time
 }
 
-func hex(n int64) string { return fmt.Sprintf("0x%x", uint64(n)) }
+func hexOf(n int64) string { return fmt.Sprintf("0x%x", uint64(n)) }
 
 // nowMs is a clock that does not go back.
 func (l *loop) nowMs() int64 { return time.Since(l.start).Milliseconds() }
@@ -283,7 +283,7 @@ func (l *loop) tell(w tree.Watcher, e tree.Event) {
 	l.s.counters.watchBytes.Add(int64(len(l.event)))
 	l.emit(outgoing{answered: answered{watch: true}, c: c, b: l.event})
 	if c.heldBytes+c.backlog() > hardBacklogBytes {
-		l.s.log.Warn("closing a connection: its client does not read its watch events", "client", c.String(), "session", hex(c.session))
+		l.s.log.Warn("closing a connection: its client does not read its watch events", "client", c.String(), "session", hexOf(c.session))
 		l.part(c)
 		c.close()
 	}

@@ -126,7 +126,7 @@ func (s *Server) newLoop(ctx context.Context, store *storage.Store) (*loop, erro
 		l.closeSession(id, 0)
 	}
 	counts := l.tree.Counts()
-	s.log.Info("ZooKeeper server serves", "address", s.listener.Addr().String(), "dataDir", s.config.DataDir, "zxid", hex(l.tree.Zxid()),
+	s.log.Info("ZooKeeper server serves", "address", s.listener.Addr().String(), "dataDir", s.config.DataDir, "zxid", hexOf(l.tree.Zxid()),
 		"nodes", counts.Nodes, "sessions", counts.Sessions, "replayed", replayed, "took", time.Since(s.started).Round(time.Microsecond))
 	return l, nil
 }
@@ -153,7 +153,7 @@ func (s *Server) serve(l *loop, accepting <-chan struct{}) {
 	if err != nil {
 		s.log.Error("ZooKeeper server ends", "error", err.Error())
 	} else {
-		s.log.Info("ZooKeeper server ends", "zxid", hex(l.tree.Zxid()))
+		s.log.Info("ZooKeeper server ends", "zxid", hexOf(l.tree.Zxid()))
 	}
 	close(s.done)
 }

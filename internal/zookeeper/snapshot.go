@@ -16,6 +16,7 @@ type snapshotter struct {
 	snap   *tree.Snapshot
 	want   chan struct{}
 	chunks chan []byte // closed after the last one
+	given  bool        // the loop has given the last one
 	last   int64       // set before chunks is closed
 	digest storage.Digest
 }
@@ -44,7 +45,7 @@ func (l *loop) startSnapshot() {
 			l.s.log.Error("cannot write a snapshot; the log grows until one succeeds", "error", err.Error())
 		} else {
 			l.s.counters.snapshots.Add(1)
-			l.s.log.Info("snapshot taken", "zxid", hex(snap.Zxid), "took", time.Since(began).Round(time.Millisecond))
+			l.s.log.Info("snapshot taken", "zxid", hexOf(snap.Zxid), "took", time.Since(began).Round(time.Millisecond))
 		}
 		l.s.post(event{kind: evSnapshot})
 	})
@@ -70,9 +71,9 @@ func (sn *snapshotter) run(w *storage.SnapshotWriter, quit <-chan struct{}) erro
 	}
 }
 
-// wanted is the channel on which the loop is asked for nodes; nil while no snapshot is written.
+// wanted is the channel on which the loop is asked for nodes; nil while no snapshot is written, or when it has all.
 func (l *loop) wanted() <-chan struct{} {
-	if l.snapshot == nil {
+	if l.snapshot == nil || l.snapshot.given {
 		return nil
 	}
 	return l.snapshot.want
@@ -88,6 +89,7 @@ func (l *loop) giveNodes() {
 			zxid, digest := sn.snap.End()
 			sn.last = zxid
 			sn.digest = storage.Digest{Zxid: zxid, Version: digest.Version, Value: int64(digest.Tree)}
+			sn.given = true
 			sn.chunks <- b
 			close(sn.chunks)
 			return

@@ -93,7 +93,7 @@ func (l *loop) server(b *strings.Builder) {
 	s := &l.s.counters
 	fmt.Fprintf(b, "Latency min/avg/max: %d/%s/%d\n", l.latency.least(), javaDouble(l.latency.average()), l.latency.max)
 	fmt.Fprintf(b, "Received: %d\nSent: %d\nConnections: %d\n", s.received.Load(), s.sent.Load(), len(l.conns))
-	fmt.Fprintf(b, "Outstanding: %d\nZxid: %s\nMode: standalone\nNode count: %d\n", l.s.gate.waiting(), hex(l.tree.Zxid()), l.nodeCount())
+	fmt.Fprintf(b, "Outstanding: %d\nZxid: %s\nMode: standalone\nNode count: %d\n", l.s.gate.waiting(), hexOf(l.tree.Zxid()), l.nodeCount())
 }
 
 // nodeCount counts the root twice, as ZooKeeper does, which knows it by two names.
@@ -117,12 +117,12 @@ func (l *loop) describe(c *conn, asking, brief bool) string {
 	}
 	fmt.Fprintf(&b, " %s[%d](queued=%d,recved=%d,sent=%d", c, reads, l.s.gate.waitingOf(c.pass), c.received.Load(), st.sent)
 	if !brief && c.session != 0 {
-		fmt.Fprintf(&b, ",sid=%s,lop=%s,est=%d,to=%d", hex(c.session), st.lastOp, c.since.UnixMilli(), c.timeoutMs)
+		fmt.Fprintf(&b, ",sid=%s,lop=%s,est=%d,to=%d", hexOf(c.session), st.lastOp, c.since.UnixMilli(), c.timeoutMs)
 		if st.lastCxid >= 0 {
-			fmt.Fprintf(&b, ",lcxid=%s", hex(st.lastCxid))
+			fmt.Fprintf(&b, ",lcxid=%s", hexOf(st.lastCxid))
 		}
 		fmt.Fprintf(&b, ",lzxid=%s,lresp=%d,llat=%d,minlat=%d,avglat=%d,maxlat=%d",
-			hex(st.lastZxid), st.lastAtMs, st.lastMs, st.latency.least(), int64(st.latency.average()), st.latency.max)
+			hexOf(st.lastZxid), st.lastAtMs, st.lastMs, st.latency.least(), int64(st.latency.average()), st.latency.max)
 	}
 	b.WriteByte(')')
 	return b.String()
@@ -176,13 +176,13 @@ func (l *loop) wordDump(c *conn, b *strings.Builder) {
 		set := l.expiry.buckets[due]
 		fmt.Fprintf(b, "%d expire at %s:\n", len(set), javaDate(l.start.Add(time.Duration(due)*time.Millisecond)))
 		for _, id := range slices.Sorted(maps.Keys(set)) {
-			fmt.Fprintf(b, "\t%s\n", hex(id))
+			fmt.Fprintf(b, "\t%s\n", hexOf(id))
 		}
 	}
 	owners := l.tree.EphemeralOwners()
 	fmt.Fprintf(b, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", len(owners))
 	for _, id := range owners {
-		fmt.Fprintf(b, "%s:\n", hex(id))
+		fmt.Fprintf(b, "%s:\n", hexOf(id))
 		for _, path := range l.tree.Ephemerals(id) {
 			fmt.Fprintf(b, "\t%s\n", path)
 		}
@@ -190,7 +190,7 @@ func (l *loop) wordDump(c *conn, b *strings.Builder) {
 	// ZooKeeper lists connections by when they expire. Here they end with their sessions, so there is one set.
 	fmt.Fprintf(b, "Connections dump:\nConnections Sets (1)/(%d):\n%d expire at %s:\n", len(l.conns), len(l.conns), javaDate(time.Now().Add(l.s.config.MaxSessionTimeout)))
 	for _, other := range l.byNumber() {
-		fmt.Fprintf(b, "\tip: %s sessionId: %s\n", other, hex(other.session))
+		fmt.Fprintf(b, "\tip: %s sessionId: %s\n", other, hexOf(other.session))
 	}
 }
 
@@ -240,7 +240,7 @@ func (l *loop) wordWchc(_ *conn, b *strings.Builder) {
 
 func (l *loop) sessionOf(w tree.Watcher) string {
 	if c := l.conns[w]; c != nil {
-		return hex(c.session)
+		return hexOf(c.session)
 	}
-	return hex(0)
+	return hexOf(0)
 }
