@@ -161,6 +161,12 @@ func (t *Tree) multiRead(ws *Watches, req *proto.MultiRequest, c Reader) (proto.
 		if size > maxMultiReadBytes {
 			return nil, proto.MarshallingError
 		}
+		switch op := op.(type) { // a part asks for no watch, whatever it says (Op.GetData, Op.GetChildren)
+		case *proto.GetDataRequest:
+			op.Watch = false
+		case *proto.GetChildrenRequest:
+			op.Watch = false
+		}
 		p := proto.MultiPart{Op: op.Op()}
 		if p.Reply, p.Err = t.read(ws, op, c); p.Err != proto.OK {
 			p.Op, p.Reply = proto.OpError, nil
