@@ -12,7 +12,6 @@ import (
 
 // notInForce are keys that the sources name without acting on them.
 var notInForce = []string{
-	"log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", "min.compaction.lag.ms", "max.compaction.lag.ms", // checked together
 	"log.local.retention.ms", "log.local.retention.bytes", "local.retention.ms", "local.retention.bytes",
 	"share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.min.isr", // set for a single node
 }

@@ -8,6 +8,8 @@ import (
 // Close flushes and closes the log. The next Open may be told CleanShutdown if it returned nil.
 func (l *Log) Close() error {
 	l.flush.idle()
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -96,6 +98,8 @@ func (l *Log) Delete() error {
 
 // moveAway closes the log without flushing and renames its directory. The caller syncs the directory above it.
 func (l *Log) moveAway(to string) error {
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
@@ -111,6 +115,8 @@ func (l *Log) moveAway(to string) error {
 
 // abandon closes a log that is not to be used, without writing anything.
 func (l *Log) abandon() {
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true

@@ -16,6 +16,11 @@ type Config struct {
 	CleanupDelete  bool  // cleanup.policy contains delete
 	CleanupCompact bool  // cleanup.policy contains compact
 
+	MinCleanableRatio  float64 // min.cleanable.dirty.ratio: part of the log that must be dirty before it is compacted
+	MinCompactionLagMs int64   // min.compaction.lag.ms: a record is not compacted while it is younger
+	MaxCompactionLagMs int64   // max.compaction.lag.ms: it is soon when it is older
+	DeleteRetentionMs  int64   // delete.retention.ms: how long a tombstone is kept after it could go
+
 	MaxMessageBytes      int    // max.message.bytes: limit of one batch
 	CompressionType      string // compression.type: "producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"
 	CompressionLevel     int    // compression.{gzip,lz4,zstd}.level of that type; 0 is its default
@@ -39,6 +44,9 @@ func DefaultConfig() *Config {
 		RetentionBytes:       -1,
 		RetentionMs:          7 * 24 * 3600 * 1000,
 		CleanupDelete:        true,
+		MinCleanableRatio:    0.5,
+		MaxCompactionLagMs:   math.MaxInt64,
+		DeleteRetentionMs:    24 * 3600 * 1000,
 		MaxMessageBytes:      1<<20 + 12,
 		CompressionType:      "producer",
 		TimestampBeforeMaxMs: math.MaxInt64,
@@ -47,4 +55,13 @@ func DefaultConfig() *Config {
 		FlushMs:              math.MaxInt64,
 		FileDeleteDelayMs:    60_000,
 	}
+}
+
+// segmentMs is segment.ms; of a compacted log no more than max.compaction.lag.ms, since an active segment is not
+// compacted.
+func (c *Config) segmentMs() int64 {
+	if c.CleanupCompact && c.MaxCompactionLagMs > 0 {
+		return min(c.SegmentMs, c.MaxCompactionLagMs)
+	}
+	return c.SegmentMs
 }

@@ -31,15 +31,16 @@ type DirsOptions struct {
 	FS          vfs.FS
 	Logger      *slog.Logger
 
-	RecoveryThreads         int           // num.recovery.threads.per.data.dir; 0: 2
-	ProducerExpirationMs    int64         // producer.id.expiration.ms
-	ProducerCheckInterval   time.Duration // producer.id.expiration.check.interval.ms
-	RetentionCheckInterval  time.Duration // log.retention.check.interval.ms
-	CheckpointInterval      time.Duration // log.flush.offset.checkpoint.interval.ms
-	StartCheckpointInterval time.Duration // log.flush.start.offset.checkpoint.interval.ms
-	HighWatermarkInterval   time.Duration // replica.high.watermark.checkpoint.interval.ms
-	FlushCheckInterval      time.Duration // how often flush.ms is looked at
-	MaxOpenFiles            int64         // segment files kept open; 0: half of what the process may open
+	RecoveryThreads         int                  // num.recovery.threads.per.data.dir; 0: 2
+	ProducerExpirationMs    int64                // producer.id.expiration.ms
+	ProducerCheckInterval   time.Duration        // producer.id.expiration.check.interval.ms
+	RetentionCheckInterval  time.Duration        // log.retention.check.interval.ms
+	CheckpointInterval      time.Duration        // log.flush.offset.checkpoint.interval.ms
+	StartCheckpointInterval time.Duration        // log.flush.start.offset.checkpoint.interval.ms
+	HighWatermarkInterval   time.Duration        // replica.high.watermark.checkpoint.interval.ms
+	FlushCheckInterval      time.Duration        // how often flush.ms is looked at
+	Cleaner                 func() CleanerConfig // nil: Kafka's defaults
+	MaxOpenFiles            int64                // segment files kept open; 0: half of what the process may open
 
 	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
 	Stepped bool
@@ -78,6 +79,7 @@ type Dirs struct {
 	making  map[partitionKey]*logDir // logs that Create is about to make
 
 	background background
+	cleaner    cleanerPool
 }
 
 type placed struct {
@@ -326,7 +328,8 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		Later:   d.background.later,
 		files:   &d.files,
 		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
-		Lowered: func(*Log) error { return d.checkpointRecovery(dir) },
+		Lowered: func(*Log) error { return d.checkpointLowered(dir) },
+		Flushed: func(*Log) error { return d.checkpointRecovery(dir) },
 		Full:    func(_ *Log, err error) { d.full(dir, err) },
 		Failed: func(_ *Log, err error) {
 			if isDiskFailure(err) {

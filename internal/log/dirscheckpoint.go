@@ -25,7 +25,9 @@ func (d *Dirs) checkpoint(dir *logDir, all bool) error {
 	err := d.checkpointHighWatermarks(dir)
 	if all && err == nil {
 		if err = d.checkpointRecovery(dir); err == nil {
-			err = d.checkpointStarts(dir)
+			if err = d.checkpointStarts(dir); err == nil {
+				err = d.checkpointCleaner(dir)
+			}
 		}
 	}
 	return err
@@ -38,11 +40,12 @@ const (
 	highWatermarkCheckpoint checkpointKind = iota
 	recoveryPointCheckpoint
 	logStartCheckpoint
-	checkpointKinds = 3
+	cleanerCheckpoint
+	checkpointKinds = 4
 )
 
 func (k checkpointKind) file() string {
-	return [...]string{highWatermarkCheckpointFile, recoveryPointCheckpointFile, logStartCheckpointFile}[k]
+	return [...]string{highWatermarkCheckpointFile, recoveryPointCheckpointFile, logStartCheckpointFile, cleanerCheckpointFile}[k]
 }
 
 func (d *Dirs) checkpointHighWatermarks(dir *logDir) error {

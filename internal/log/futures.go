@@ -124,6 +124,7 @@ func (d *Dirs) Promote(topic string, partition int32) (*Log, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s is no future log", errBroken, future.l.Dir())
 	}
+	cleaned := min(current.l.compaction.upTo.Load(), future.l.EndOffset())
 	start, hw, config := future.l.StartOffset(), current.l.HighWatermark(), current.l.Config()
 	if err := future.l.Close(); err != nil {
 		return nil, err
@@ -140,6 +141,7 @@ func (d *Dirs) Promote(topic string, partition int32) (*Log, error) {
 		d.mu.Unlock()
 		return nil, fmt.Errorf("moving a replica to %s: %w", future.dir.path, err)
 	}
+	l.compaction.upTo.Store(cleaned)
 	d.logs[key] = placed{l, future.dir}
 	d.mu.Unlock()
 	d.background.later(time.Duration(config.FileDeleteDelayMs)*time.Millisecond, func() { d.removeDir(retired) })

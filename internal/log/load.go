@@ -91,44 +91,54 @@ func (l *Log) loadTopicID() error {
 
 // finishSwap ends what a crash interrupted: the deletion of files, and the cleaner's replacement of segments. Files that
 // the cleaner was still writing (.cleaned) are removed; those it had finished (.swap) replace the segments they stand
-// for.
+// for. See cleanSwap for what can be there.
 func (l *Log) finishSwap() error {
 	names, err := l.fs.ReadDir(l.dir)
 	if err != nil {
 		return err
 	}
 	minCleaned := int64(-1)
-	var swaps []string
-	remove := func(name string) error { return removeFile(l.fs, filepath.Join(l.dir, name)) }
+	var cleaned, swaps, undone []string
 	for _, e := range names {
 		name := e.Name()
 		switch {
 		case e.IsDir():
 		case strings.HasSuffix(name, ".checkpoint"+deletedSuffix): // a snapshot of the metadata log; its journal removes it
 		case strings.HasSuffix(name, deletedSuffix), strings.HasSuffix(name, vfs.TmpSuffix):
-			err = remove(name)
+			if err := removeFile(l.fs, filepath.Join(l.dir, name)); err != nil {
+				return err
+			}
 		case strings.HasSuffix(name, cleanedSuffix):
 			if base, _, ok := parseSegmentName(name); ok && (minCleaned < 0 || base < minCleaned) {
 				minCleaned = base
 			}
-			err = remove(name)
+			cleaned = append(cleaned, name)
 		case strings.HasSuffix(name, swapSuffix):
 			swaps = append(swaps, name)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	// A split that did not finish left .cleaned files; the .swap files from there on belong to it.
+	// What did not become .swap as a whole, or of Apache Kafka's splitting of a segment not all parts, is undone. The .cleaned
+	// files go last: without them the others would count.
 	kept := swaps[:0]
 	for _, name := range swaps {
 		if base, _, ok := parseSegmentName(name); ok && minCleaned >= 0 && base >= minCleaned {
-			if err := remove(name); err != nil {
-				return err
-			}
+			undone = append(undone, name)
 			continue
 		}
 		kept = append(kept, name)
+	}
+	for _, list := range [][]string{undone, cleaned} {
+		if len(list) == 0 {
+			continue
+		}
+		for _, name := range list {
+			if err := removeFile(l.fs, filepath.Join(l.dir, name)); err != nil {
+				return err
+			}
+		}
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
 	if len(kept) == 0 {
 		return nil
@@ -136,14 +146,21 @@ func (l *Log) finishSwap() error {
 	return l.swapIn(kept, names)
 }
 
-// swapIn puts the finished segments of the cleaner in the place of those they were made from.
+// swapIn puts the finished segments of the cleaner in the place of those they were made from. Its order is that of
+// cleanSwap, so that it may be interrupted too.
 func (l *Log) swapIn(swaps []string, names []fs.DirEntry) error {
 	from, to := int64(-1), int64(-1)
+	var logs, indexes []string
 	for _, name := range swaps {
 		base, suffix, ok := parseSegmentName(strings.TrimSuffix(name, swapSuffix))
-		if !ok || suffix != logSuffix {
+		switch {
+		case !ok || !isSegmentSuffix(suffix):
+			continue
+		case suffix != logSuffix:
+			indexes = append(indexes, name)
 			continue
 		}
+		logs = append(logs, name)
 		next, err := l.nextOffsetOf(filepath.Join(l.dir, name), base)
 		if err != nil {
 			return err
@@ -151,7 +168,7 @@ func (l *Log) swapIn(swaps []string, names []fs.DirEntry) error {
 		if from < 0 || base < from {
 			from = base
 		}
-		to = max(to, next)
+		to = max(to, next, base+1)
 	}
 	for _, e := range names {
 		if base, suffix, ok := parseSegmentName(e.Name()); ok && isSegmentSuffix(suffix) && base >= from && base < to {
@@ -160,10 +177,15 @@ func (l *Log) swapIn(swaps []string, names []fs.DirEntry) error {
 			}
 		}
 	}
-	for _, name := range swaps {
-		path := filepath.Join(l.dir, name)
-		if err := l.fs.Rename(path, strings.TrimSuffix(path, swapSuffix)); err != nil {
+	for _, list := range [][]string{logs, indexes} {
+		if err := l.fs.SyncDir(l.dir); err != nil {
 			return err
+		}
+		for _, name := range list {
+			path := filepath.Join(l.dir, name)
+			if err := l.fs.Rename(path, strings.TrimSuffix(path, swapSuffix)); err != nil {
+				return err
+			}
 		}
 	}
 	l.slog.Info("finished an interrupted compaction", "dir", l.dir, "from", from, "to", to)

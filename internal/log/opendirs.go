@@ -111,7 +111,7 @@ func (d *Dirs) takeDirs() error {
 	clean := true
 	var metas []*MetaProperties
 	for _, path := range d.o.Paths {
-		dir := &logDir{path: path, written: [checkpointKinds]int{-1, -1, -1}}
+		dir := &logDir{path: path, written: [checkpointKinds]int{-1, -1, -1, -1}}
 		if slices.ContainsFunc(d.dirs, func(o *logDir) bool { return filepath.Clean(o.path) == filepath.Clean(path) }) {
 			return fmt.Errorf("%w: log.dirs names %s twice", ErrInconsistent, path)
 		}
@@ -285,6 +285,10 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	cleaned, err := d.readCheckpoint(dir, cleanerCheckpointFile)
+	if err != nil {
+		return 0, err
+	}
 	var keys []partitionKey
 	futures := map[partitionKey]string{}
 	for _, e := range names {
@@ -311,6 +315,9 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		o.RecoveryPoint, o.LogStartOffset, o.HighWatermark, o.CleanShutdown = points[key], starts[key], marks[key], dir.clean
 		o.SameBoot = dir.boot
 		l, err := Open(o)
+		if offset, ok := cleaned[key]; ok && err == nil {
+			l.compaction.upTo.Store(min(offset, l.EndOffset()))
+		}
 		d.loaded(dir, key, o.Dir, l, err)
 	})
 	for key, path := range futures {

@@ -26,6 +26,7 @@ type producers struct {
 	// verifying are the producers whose first batch of a transaction waits for the coordinator's word.
 	verifying map[int64]*verification
 	lastGuard Guard
+	verified  []int64 // producers whose verification the pending append ends
 
 	pending   []producer
 	completed []completedTxn // by the batches of the pending append
@@ -43,7 +44,7 @@ func (ps *producers) reset(end int64) {
 
 // begin forgets what an append that failed left.
 func (ps *producers) begin() {
-	ps.pending, ps.completed, ps.started = ps.pending[:0], ps.completed[:0], ps.started[:0]
+	ps.pending, ps.completed, ps.started, ps.verified = ps.pending[:0], ps.completed[:0], ps.started[:0], ps.verified[:0]
 }
 
 // duplicate finds the earlier batch that an incoming one repeats.
@@ -77,6 +78,7 @@ func (ps *producers) check(b record.Batch, mark *marker, t terms, offset int64) 
 		if was < 0 && p.txnFirstOffset >= 0 {
 			ps.started = append(ps.started, openTxn{p.id, offset})
 		}
+		ps.verified = append(ps.verified, p.id)
 		return nil
 	}
 	if mark == nil {
@@ -85,6 +87,9 @@ func (ps *producers) check(b record.Batch, mark *marker, t terms, offset int64) 
 	txn, ok, err := p.appendMarker(b, *mark, t, offset)
 	if err == nil && ok {
 		ps.completed = append(ps.completed, txn)
+	}
+	if ps.endsVerification(b, t) {
+		ps.verified = append(ps.verified, p.id)
 	}
 	return err
 }
@@ -115,8 +120,8 @@ func (ps *producers) commit(end int64, aborted func(txn completedTxn, lastStable
 			c := *p
 			ps.byID[p.id] = &c
 		}
-		ps.verified(p.id)
 	}
+	ps.endVerifications()
 	ps.ongoing = append(ps.ongoing, ps.started...)
 	for _, txn := range ps.completed {
 		i := sort.Search(len(ps.ongoing), func(i int) bool { return ps.ongoing[i].firstOffset >= txn.firstOffset })

@@ -60,6 +60,8 @@ func (l *Log) moveStart(offset int64) error {
 // empty one stays.
 func (l *Log) DeleteOldSegments() (n int, err error) {
 	cfg := l.config.Load()
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {

@@ -15,7 +15,7 @@ func (l *Log) segmentFor(size int, info *AppendInfo, cfg *Config, nowMs int64) (
 	case s.written == 0:
 		return s, nil
 	case s.written > int64(cfg.SegmentBytes-size):
-	case l.waited(s, info.MaxTimestampMs, nowMs) > cfg.SegmentMs-s.jitterMs:
+	case l.waited(s, info.MaxTimestampMs, nowMs) > cfg.segmentMs()-s.jitterMs:
 	case s.full(cfg):
 	default:
 		return s, nil
@@ -109,7 +109,7 @@ func jitter(cfg *Config) int64 {
 	if cfg.SegmentJitterMs <= 0 {
 		return 0
 	}
-	return rand.Int64N(min(cfg.SegmentJitterMs, cfg.SegmentMs) + 1)
+	return rand.Int64N(min(cfg.SegmentJitterMs, cfg.segmentMs()) + 1)
 }
 
 // takeSnapshot writes the producers' state at an offset, unless the file is there. It is synced by the next flush. mu

@@ -26,6 +26,8 @@ type segment struct {
 	base     int64
 	interval int // index.interval.bytes, for rebuilding the index
 
+	swapping atomic.Int32 // how the files are named while the cleaner puts the segment in place; see cleanSwap
+
 	size    atomic.Int64 // published: readers may read below it
 	written int64        // in the file; the log's mutex guards it
 
@@ -67,7 +69,16 @@ func newSegment(fsys vfs.FS, files *openFiles, dir string, base int64, cfg *Conf
 	return &segment{fs: fsys, files: files, dir: dir, base: base, interval: cfg.IndexIntervalBytes, maxTs: timeEntry{timestampMs: -1}, firstTs: -1}
 }
 
-func (s *segment) path(suffix string) string { return segmentPath(s.dir, s.base, suffix) }
+func (s *segment) path(suffix string) string {
+	path := segmentPath(s.dir, s.base, suffix)
+	switch state := s.swapping.Load(); {
+	case state == swapCleaned:
+		return path + cleanedSuffix
+	case state == swapAll, state == swapIndexes && suffix != logSuffix:
+		return path + swapSuffix
+	}
+	return path
+}
 
 // acquire opens the file if need be and takes a reference.
 func (s *segment) acquire() (*segmentFile, error) {

@@ -19,7 +19,7 @@ import (
 // What readers need is published in atomics, in this order: the bytes are in the file, then the segment's size, then
 // the end offset. A new segment is in the list before the end offset moves into it.
 //
-// Lock order: mu, then a segment's mu, then flush.mu; retention and truncation hold mu.
+// Lock order: structure, then mu, then a segment's mu, then flush.mu; retention and truncation hold mu.
 type Log struct {
 	o    Options
 	fs   vfs.FS
@@ -37,6 +37,8 @@ type Log struct {
 	unreplicated  atomic.Int32 // ended transactions whose marker is above the high watermark
 	failed        atomic.Pointer[error]
 
+	structure sync.Mutex // whoever takes segments away or replaces them holds it, and mu for the change itself
+
 	mu        sync.Mutex
 	next      int64 // the end of what is written; end follows, with flush.messages=1 only after the fsync
 	epochs    *epochs
@@ -49,7 +51,8 @@ type Log struct {
 	unsyncedSnapshots []int64 // written since the last flush
 	truncations       int     // counts them, so that a flush under way notices
 
-	flush flusher
+	flush      flusher
+	compaction cleanState
 }
 
 // Open opens a log, or makes a new one if the directory is missing or empty, and recovers it after a crash. Errors:
@@ -74,9 +77,10 @@ func Open(o Options) (*Log, error) {
 	l := &Log{o: o, fs: o.FS, dir: o.Dir, now: o.Clock,
 		slog: o.Logger.With("topic", o.Topic, "partition", o.Partition)}
 	l.flush.init()
-	l.checkpointed = [checkpointKinds]int64{-1, -1, -1}
+	l.checkpointed = [checkpointKinds]int64{-1, -1, -1, -1}
 	l.config.Store(o.Config)
 	l.unstable.Store(math.MaxInt64)
+	l.compaction.upTo.Store(-1)
 	if err := l.load(); err != nil {
 		if list := l.segments.Load(); list != nil {
 			for _, s := range *list {

@@ -1,7 +1,9 @@
 package log
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 
 	"gregor/internal/record"
 )
@@ -43,21 +45,29 @@ func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch
 // MaxTimestampOffset finds the first record with the largest timestamp (KIP-734); offset -1 if the log is empty.
 func (l *Log) MaxTimestampOffset() (offset, timestamp int64, leaderEpoch int32, err error) {
 	found, err := l.search(func(list []*segment) (timestampOffset, error) {
-		var best *segment
-		largest := int64(-1)
+		type candidate struct {
+			s  *segment
+			ts int64
+		}
+		var all []candidate
 		for _, s := range list {
 			ts, err := s.largestTimestamp()
 			if err != nil {
 				return notFound, err
 			}
-			if ts > largest {
-				best, largest = s, ts
+			if ts >= 0 {
+				all = append(all, candidate{s, ts})
 			}
 		}
-		if best == nil {
-			return notFound, nil
+		slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.ts, a.ts) })
+		for _, c := range all {
+			// A compacted segment may have lost the records with its largest timestamp.
+			found, err := c.s.firstAtOrAfter(c.ts, l.start.Load(), l.end.Load())
+			if err != nil || found.offset >= 0 {
+				return found, err
+			}
 		}
-		return best.firstAtOrAfter(largest, l.start.Load(), l.end.Load())
+		return notFound, nil
 	})
 	return found.offset, found.timestampMs, found.epoch, err
 }

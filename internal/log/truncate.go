@@ -13,6 +13,8 @@ import (
 // It cuts nothing if the log ends there or before. Leader epochs without a record are forgotten in any case. An offset inside a batch cuts the
 // whole batch, so that the follower fetches it again.
 func (l *Log) TruncateTo(offset int64) error {
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
@@ -77,6 +79,9 @@ func (l *Log) lowerEnd(end int64) error {
 	l.next = end
 	l.end.Store(min(l.end.Load(), end))
 	l.flush.truncated(end)
+	if l.compaction.upTo.Load() > end {
+		l.compaction.upTo.Store(end)
+	}
 	for {
 		hw := l.highWatermark.Load()
 		if hw <= end || l.highWatermark.CompareAndSwap(hw, end) {
@@ -122,6 +127,8 @@ func (s *segment) positionOf(offset int64) (position, end int64, err error) {
 // TruncateFullyAndStartAt empties the log and lets it go on at an offset, as a follower does whose end lies before the
 // leader's start.
 func (l *Log) TruncateFullyAndStartAt(offset int64) error {
+	l.structure.Lock()
+	defer l.structure.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {

@@ -108,9 +108,19 @@ func (ps *producers) checkHeld(p *producer, b record.Batch, offset int64) error 
 	return nil
 }
 
-// verified ends a producer's verification: its transaction is open now, or has ended.
-func (ps *producers) verified(id int64) {
+// endsVerification tells whether a marker is that of the transaction which a producer's batch waits for. In transactions
+// version 2 it has a later epoch than that; a batch of the marker's own epoch belongs to the next transaction, whose
+// coordinator lets it wait for just this marker.
+func (ps *producers) endsVerification(marker record.Batch, t terms) bool {
+	v := ps.verifying[marker.ProducerID()]
+	return v != nil && (t.transactionVersion < 2 || v.epoch < marker.ProducerEpoch())
+}
+
+// endVerifications ends those of the producers whose transaction is open now, or has ended.
+func (ps *producers) endVerifications() {
 	if len(ps.verifying) > 0 {
-		delete(ps.verifying, id)
+		for _, id := range ps.verified {
+			delete(ps.verifying, id)
+		}
 	}
 }

@@ -38,6 +38,7 @@ func (n *Node) openDirs(v *config.Values) error {
 		CheckpointInterval:      v.Millis("log.flush.offset.checkpoint.interval.ms"),
 		StartCheckpointInterval: v.Millis("log.flush.start.offset.checkpoint.interval.ms"),
 		HighWatermarkInterval:   v.Millis("replica.high.watermark.checkpoint.interval.ms"),
+		Cleaner:                 func() log.CleanerConfig { return cleanerConfig(n.live.Load()) },
 		Offline:                 n.dirOffline,
 	})
 	if err != nil {
@@ -48,6 +49,19 @@ func (n *Node) openDirs(v *config.Values) error {
 		return n.openMetadataDir(v)
 	}
 	return nil
+}
+
+// cleanerConfig is how the logs of compacted topics are cleaned.
+func cleanerConfig(v *config.Values) log.CleanerConfig {
+	return log.CleanerConfig{
+		Disabled:       !v.Bool("log.cleaner.enable"),
+		Threads:        v.Int("log.cleaner.threads"),
+		DedupeBytes:    v.Int64("log.cleaner.dedupe.buffer.size"),
+		LoadFactor:     v.Float("log.cleaner.io.buffer.load.factor"),
+		IOBytes:        v.Int("log.cleaner.io.buffer.size"),
+		BytesPerSecond: v.Float("log.cleaner.io.max.bytes.per.second"),
+		Backoff:        v.Millis("log.cleaner.backoff.ms"),
+	}
 }
 
 func (n *Node) openMetadataDir(v *config.Values) (err error) {

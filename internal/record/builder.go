@@ -24,6 +24,11 @@ type BuilderOptions struct {
 	Control         bool
 	LogAppendTime   bool  // every record has the timestamp LogAppendTimeMs
 	LogAppendTimeMs int64 //
+
+	// DeleteHorizon says that DeleteHorizonMs, from when the cleaner may drop the batch's tombstones, stands in the place of
+	// the base timestamp (KIP-534).
+	DeleteHorizon   bool
+	DeleteHorizonMs int64
 }
 
 // Builder puts records into one batch. It is not safe for concurrent use.
@@ -51,6 +56,9 @@ func (b *Builder) Reset(o BuilderOptions) {
 		buf = make([]byte, HeaderSize, 512)
 	}
 	*b = Builder{o: o, buf: buf[:HeaderSize], baseTs: NoTimestamp, maxTs: NoTimestamp, lastOff: o.BaseOffset - 1}
+	if o.DeleteHorizon {
+		b.baseTs = o.DeleteHorizonMs
+	}
 }
 
 // Append adds a record at the next offset. A nil key or value is null. ts is in milliseconds.
@@ -69,13 +77,20 @@ func (b *Builder) AppendRecord(r Record) {
 	if b.o.LogAppendTime {
 		r.Timestamp = b.o.LogAppendTimeMs
 	}
-	if b.n == 0 {
+	if b.n == 0 && !b.o.DeleteHorizon {
 		b.baseTs = r.Timestamp
 	}
 	b.maxTs = max(b.maxTs, r.Timestamp)
 	b.buf = appendRecord(b.buf, r.Attributes, r.Timestamp-b.baseTs, int32(delta), r.Key, r.Value, r.Headers)
 	b.lastOff = r.Offset
 	b.n++
+}
+
+// ReachTo makes offset the batch's last one, as if records up to there had been removed. A lower one changes nothing.
+func (b *Builder) ReachTo(offset int64) {
+	if offset-b.o.BaseOffset <= math.MaxInt32 {
+		b.lastOff = max(b.lastOff, offset)
+	}
 }
 
 // Len is the size in bytes that the batch has so far, before compression.
@@ -108,6 +123,9 @@ func (b *Builder) Build() Batch {
 	}
 	if b.o.Control {
 		attributes |= AttrControl
+	}
+	if b.o.DeleteHorizon {
+		attributes |= AttrDeleteHorizon
 	}
 	p := b.o.Producer
 	if p == nil {

@@ -36,6 +36,28 @@ type memNode struct {
 	size, syncedSize int64
 
 	entries, syncedEntries map[string]*memNode // a directory
+	renamed                map[string]string   // names that were renamed since the last SyncDir, and names of the same renames
+}
+
+// linked finds a name that stands for all names that renames have linked with one.
+func (n *memNode) linked(name string) string {
+	for {
+		to, ok := n.renamed[name]
+		if !ok || to == name {
+			return name
+		}
+		name = to
+	}
+}
+
+// link notes a rename in the directory.
+func (n *memNode) link(from, to string) {
+	if n.renamed == nil {
+		n.renamed = map[string]string{}
+	}
+	if a, b := n.linked(from), n.linked(to); a != b {
+		n.renamed[a] = b
+	}
 }
 
 // NewMem is an empty file system; its root is durable. now stamps the files; nil: time.Now.
@@ -65,7 +87,9 @@ func (m *Mem) Used() int64 {
 }
 
 // Crash is the file system after a power failure now. With rnd nil nothing survives that was not synced. Else each
-// change that was not synced survives or not by chance, and a file that grew may keep a part of its new bytes.
+// change that was not synced survives or not by chance, and a file that grew may keep a part of its new bytes. A rename
+// in a directory survives as a whole or not at all, as on every journaling file system: what both names say comes from
+// the same time.
 func (m *Mem) Crash(rnd *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,10 +118,19 @@ func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
 		for name := range n.syncedEntries {
 			names[name] = true
 		}
+		renames := map[string]bool{} // by linked name: did they survive?
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			child := n.syncedEntries[name]
-			if rnd != nil && child != n.entries[name] && rnd.IntN(2) == 0 {
-				child = n.entries[name]
+			if rnd != nil && child != n.entries[name] {
+				linked := n.linked(name)
+				survives, decided := renames[linked]
+				if !decided {
+					survives = rnd.IntN(2) == 0
+					renames[linked] = survives
+				}
+				if survives {
+					child = n.entries[name]
+				}
 			}
 			if child != nil {
 				c := survivor(child, rnd, seen)
@@ -268,6 +301,9 @@ func (m *Mem) Rename(oldName, newName string) error {
 	}
 	delete(from.entries, oldBase)
 	to.entries[newBase] = n
+	if from == to {
+		from.link(oldBase, newBase)
+	}
 	return nil
 }
 
@@ -324,7 +360,7 @@ func (m *Mem) SyncDir(name string) error {
 	if n == nil || !n.dir {
 		return pathError("sync", name, fs.ErrNotExist)
 	}
-	n.syncedEntries = maps.Clone(n.entries)
+	n.syncedEntries, n.renamed = maps.Clone(n.entries), nil
 	return nil
 }
 
