@@ -89,7 +89,7 @@ func (e *Engine) handOver(s *session, h head) (missed bool, err error) {
 		last := min(first+window-1, h.Last)
 		data, err := e.readEntries(s, first, last)
 		if errors.Is(err, gozk.ErrNoNode) {
-			return e.hasMoved(s, h, first, last)
+			return e.hasMoved(s, first, err)
 		}
 		if err != nil {
 			return false, err
@@ -130,8 +130,9 @@ func (e *Engine) begins(entry int64, data []byte) {
 	}
 }
 
-// hasMoved decides what it means that a znode of the log is not there: it was trimmed, or it is lost.
-func (e *Engine) hasMoved(s *session, h head, first, last int64) (missed bool, err error) {
+// hasMoved decides what it means that a znode of the log, first or a later one, is not there: it was trimmed, or it is
+// lost.
+func (e *Engine) hasMoved(s *session, first int64, gone error) (missed bool, err error) {
 	n, err := s.get(e.ctx, headPath)
 	if err != nil {
 		return false, e.explain(headPath, err)
@@ -143,7 +144,7 @@ func (e *Engine) hasMoved(s *session, h head, first, last int64) (missed bool, e
 	if now.First > first {
 		return true, nil
 	}
-	return false, corrupt(fmt.Errorf("one of the znodes %s to %s is not there; somebody deleted it", e.c.path(entryPath(first)), entryPath(last)))
+	return false, corrupt(fmt.Errorf("%w; somebody deleted it", gone))
 }
 
 // readEntries reads znodes of the log, several at a time.
@@ -151,7 +152,9 @@ func (e *Engine) readEntries(s *session, first, last int64) ([][]byte, error) {
 	data := make([][]byte, last-first+1)
 	err := parallel(len(data), window, func(i int) error {
 		n, err := s.get(e.ctx, entryPath(first+int64(i)))
-		data[i] = n.data
+		if data[i] = n.data; err != nil && !ended(err) {
+			err = fmt.Errorf("znode %s: %w", e.c.path(entryPath(first+int64(i))), err)
+		}
 		return err
 	})
 	return data, err

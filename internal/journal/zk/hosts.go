@@ -58,6 +58,7 @@ type hosts struct {
 	at        int
 	tried     int       // since a connection worked
 	connected time.Time // when one did last
+	quick     int       // connections one after the other that were soon lost
 }
 
 func (h *hosts) Init(servers []string) error { h.addrs = servers; return nil }
@@ -70,10 +71,19 @@ func (h *hosts) Next() (server string, pause bool) {
 	server = h.addrs[h.at%len(h.addrs)]
 	h.at++
 	h.tried++
-	// A server that takes connections and drops them is not to be asked in a tight loop.
-	pause = h.tried > 1 && (h.tried-1)%len(h.addrs) == 0 || h.tried == 1 && time.Since(h.connected) < time.Second/2
-	return server, pause
+	if h.tried > 1 {
+		return server, (h.tried-1)%len(h.addrs) == 0
+	}
+	if time.Since(h.connected) > time.Second {
+		h.quick = 0
+		return server, false
+	}
+	h.quick++ // a server that takes connections and drops them is not to be asked in a tight loop
+	return server, h.quick > maxQuick
 }
+
+// maxQuick is how often a connection that was soon lost is followed by the next one without a pause.
+const maxQuick = 5
 
 func (h *hosts) Connected() {
 	h.mu.Lock()

@@ -199,7 +199,14 @@ func (c *linkConn) Close() error {
 func (l *link) expire(addr string) error {
 	l.mu.Lock()
 	id, password := l.session, l.password
+	wasDown := l.down
+	l.down = true // or the client takes its session back
 	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.down = wasDown
+	}()
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err

@@ -34,9 +34,12 @@ func (c *Client) run() {
 			return
 		}
 		c.watch(s)
+		expired := s.ended()
 		s.end(nil)
-		if c.ctx.Err() == nil {
-			s.dialer.deny()
+		if expired {
+			s.dialer.close() // there is nobody to say goodbye to, and the next session need not wait for it
+			c.wg.Go(s.conn.Close)
+			continue
 		}
 		s.conn.Close()
 		s.dialer.close()

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"gregor/internal/journal"
+	"gregor/internal/zookeeper"
 
 	gozk "github.com/go-zookeeper/zk"
 )
@@ -27,13 +30,18 @@ type world struct {
 	plain   *gozk.Conn // without faults, to look
 	history history
 	session time.Duration
+
+	config zookeeper.Config  // of our own server
+	server *zookeeper.Server // nil: another one
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, servers: os.Getenv("GREGOR_ZOOKEEPER"), session: 30 * time.Second, history: history{at: map[int64]string{}, writers: map[int32]int32{}}}
 	if w.servers == "" {
-		t.Skip("GREGOR_ZOOKEEPER is not set")
+		w.config = zookeeper.Config{DataDir: t.TempDir(), ClientPortAddress: "127.0.0.1", TickTime: time.Second, MaxSessionTimeout: time.Minute, PreAllocBytes: -1}
+		w.startServer()
+		t.Cleanup(w.stopServer)
 	}
 	w.chroot = "/test-" + strings.ToLower(strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())) + "-" + randomID()
 	conn, _, err := gozk.Connect(strings.Split(w.servers, ","), w.session, gozk.WithLogInfo(false), gozk.WithLogger(silent{}))
@@ -44,6 +52,22 @@ func newWorld(t *testing.T) *world {
 	w.plain = conn
 	t.Cleanup(func() { deleteTree(conn, w.chroot) })
 	return w
+}
+
+func (w *world) startServer() {
+	w.t.Helper()
+	s, err := zookeeper.Start(w.t.Context(), w.config, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.server, w.servers = s, s.Addr().String()
+	w.config.ClientPort = s.Addr().(*net.TCPAddr).Port
+}
+
+func (w *world) stopServer() {
+	if err := w.server.Close(context.Background()); err != nil {
+		w.t.Error(err)
+	}
 }
 
 type silent struct{}
@@ -309,6 +333,22 @@ func (w *world) leader(members ...*member) *member {
 	return found
 }
 
+// settled waits until one of some members leads, can write, and all of them know.
+func (w *world) settled(members ...*member) *member {
+	w.t.Helper()
+	var l *member
+	w.until("one leader that all know and that writes", func() bool {
+		l = w.leader(members...)
+		last, err := l.append("settled?")
+		if err != nil {
+			return false
+		}
+		w.until("an outcome", func() bool { return l.has(last) || !l.leads() })
+		return l.has(last) && !slices.ContainsFunc(members, func(m *member) bool { return m.engine.Status().Leader != l.id || !m.has(last) })
+	})
+	return l
+}
+
 func (m *member) leads() bool {
 	m.told.mu.Lock()
 	defer m.told.mu.Unlock()
@@ -385,3 +425,14 @@ func (m *member) expire() {
 func isNotLeader(err error) bool { return errors.Is(err, journal.ErrNotLeader) }
 
 func is(err, target error) bool { return errors.Is(err, target) }
+
+func firstServer(w *world) string {
+	addr, _, _ := strings.Cut(w.servers, ",")
+	return addr
+}
+
+// testSeed is the seed of a run to be seen again.
+func testSeed() uint64 {
+	seed, _ := strconv.ParseUint(os.Getenv("GREGOR_ZOOKEEPER_SEED"), 10, 64)
+	return seed
+}
