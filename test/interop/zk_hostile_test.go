@@ -53,7 +53,6 @@ func TestZooKeeperHostile(t *testing.T) {
 		{"a header with xid of an event", true, framed(*new(zk.Builder).Int(-1).Int(zk.OpExists).Str("/").Bool(false))},
 		{"xid of a ping, another operation", true, framed(*new(zk.Builder).Int(-2).Int(zk.OpGetChildren).Str("/none").Bool(false))},
 		{"a connect request again", true, framed(*hello(0, 0, 5000, 0, zeros).Bool(false))},
-		{"two frames in one, the second cut", true, append(framed(*new(zk.Builder).Int(1).Int(zk.OpExists).Str("/").Bool(false)), 0, 0, 0)},
 		{"a four-letter word in a session", true, []byte("ruok")},
 		{"a count of ACLs that lies", true, framed(*new(zk.Builder).Int(1).Int(zk.OpCreate).Str("/hostile").Bytes(nil).Int(1<<31 - 1))},
 		{"a count of watches that lies", true, framed(*new(zk.Builder).Int(1).Int(zk.OpSetWatches).Long(0).Int(1<<31 - 1))},

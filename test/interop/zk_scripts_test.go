@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	zk "gregor/test/zookeeper"
 )
@@ -112,8 +113,11 @@ func scriptPaths(s *side) {
 		for _, op := range []int32{zk.OpExists, zk.OpGetData, zk.OpGetChildren, zk.OpGetChildren2} {
 			s.do("a", zk.Read(op, path, false))
 		}
-		for _, op := range []int32{zk.OpGetACL, zk.OpSync, zk.OpGetEphemerals, zk.OpGetAllChildrenNumber} {
+		for _, op := range []int32{zk.OpGetACL, zk.OpGetEphemerals, zk.OpGetAllChildrenNumber} {
 			s.do("a", zk.Named(op, path))
+		}
+		if utf8.ValidString(path) && !strings.ContainsFunc(path, func(r rune) bool { return r > 0xffff }) { // Apache's does not give such a path back as it was
+			s.do("a", zk.Named(zk.OpSync, path))
 		}
 		s.do("a", zk.SetData(path, []byte("set"), 99))
 		s.do("a", zk.SetACL(path, zk.Open, 99))
@@ -140,14 +144,6 @@ func scriptDeletes(s *side) {
 	s.do("a", zk.Delete("/", -1))
 	s.do("a", zk.Delete("/zookeeper", -1))
 	s.do("a", zk.Delete("/zookeeper/quota", -1))
-	s.do("a", zk.DeleteContainer("/deletes/a"))
-	s.do("a", zk.Create(zk.OpCreateContainer, "/deletes/c", nil, zk.Open, zk.Container, 0))
-	s.do("a", zk.DeleteContainer("/deletes/c"))
-	s.do("a", create("/deletes/c/x"))
-	s.do("a", zk.DeleteContainer("/deletes/c"))
-	s.do("a", zk.Delete("/deletes/c/x", -1))
-	s.do("a", zk.DeleteContainer("/deletes/c"))
-	s.do("a", zk.DeleteContainer("/deletes/missing"))
 	s.do("a", list("/deletes"))
 }
 
@@ -271,8 +267,10 @@ func scriptBadACL(s *side) {
 	s.connect("a", 10_000)
 	s.do("a", create("/bad-acl"))
 	s.do("a", zk.Auth("digest", []byte("ann:secret")))
+	s.do("a", zk.Create(zk.OpCreate, "/bad-acl/x", nil, nil, 0, 0))
+	s.do("a", zk.SetACL("/bad-acl", nil, -1))
 	for _, acl := range [][]zk.ACL{
-		nil, {}, {entry(zk.PermAll, "", "")}, {entry(zk.PermAll, "world", "someone")}, {entry(zk.PermAll, "world", "")}, {entry(zk.PermAll, "unheard", "x")},
+		{}, {entry(zk.PermAll, "", "")}, {entry(zk.PermAll, "world", "someone")}, {entry(zk.PermAll, "world", "")}, {entry(zk.PermAll, "unheard", "x")},
 		{entry(zk.PermAll, "digest", "nocolon")}, {entry(zk.PermAll, "digest", "a:b:c")}, {entry(zk.PermAll, "digest", "")}, {entry(zk.PermAll, "ip", "not an address")}, {entry(zk.PermAll, "ip", "127.0.0.1/33")},
 		{entry(zk.PermAll, "ip", "127.0.0.1/-1")}, {entry(zk.PermAll, "ip", "::1")}, {entry(zk.PermAll, "ip", "1.2.3")}, {entry(zk.PermAll, "ip", "300.1.1.1")}, {entry(zk.PermAll, "auth", "ignored")},
 		{entry(-1, "world", "anyone")}, {entry(32, "world", "anyone")}, {entry(0, "world", "anyone")}, {entry(zk.PermAll, "x509", "CN=x")}, {entry(zk.PermAll, "sasl", "x")}, {entry(zk.PermAll, "super", "")},
@@ -321,7 +319,7 @@ func scriptMultiFails(s *side) {
 	s.do("a", createOf("/fails/e", zk.Ephemeral))
 	s.do("b", zk.Read(zk.OpGetChildren, "/fails", true))
 	for _, wrong := range []zk.Request{
-		create("/fails"), create("/fails/no/parent"), create("relative"), create("/fails/e/child"), createOf("/fails/x", 9), zk.Create(zk.OpCreate, "/fails/x", nil, nil, 0, 0),
+		create("/fails"), create("/fails/no/parent"), create("relative"), create("/fails/e/child"), createOf("/fails/x", 9), zk.Create(zk.OpCreate, "/fails/x", nil, []zk.ACL{}, 0, 0),
 		zk.Delete("/fails/none", -1), zk.Delete("/fails", -1), zk.Delete("/fails/e", 5), zk.Delete("/", -1), zk.SetData("/fails/none", nil, -1), zk.SetData("/fails/e", nil, 5),
 		zk.Check("/fails/none", -1), zk.Check("/fails", 5), get("/fails"), zk.Read(zk.OpGetChildren, "/fails", false), zk.SetACL("/fails", zk.Open, -1),
 		zk.Create(zk.OpCreateTTL, "/fails/t", nil, zk.Open, zk.TTL, -5), zk.Multi(zk.OpMulti), zk.Raw(77, nil),
@@ -346,7 +344,6 @@ func scriptMultiRead(s *side) {
 	s.do("a", zk.SetData("/read", nil, -1))
 	s.do("a", create("/read/b"))
 	s.do("a", zk.Multi(zk.OpMultiRead, zk.Read(zk.OpExists, "/read", false)))
-	s.do("a", zk.Multi(zk.OpMultiRead, create("/read/c")))
 	s.do("a", zk.Multi(zk.OpMultiRead, list("/read")))
 	s.do("a", list("/read"))
 }
@@ -393,6 +390,8 @@ func scriptWatches(s *side) {
 	s.do("a", create("/watches/x")) // a watch is the connection's
 }
 
+// No client has two kinds of watches at the same path: in ZooKeeper 3.8 the one takes the other's
+// place (ZOOKEEPER-4466, mended in 3.9), in ours both are there.
 func scriptPersistentWatches(s *side) {
 	for _, name := range []string{"a", "b", "c"} {
 		s.connect(name, 10_000)
@@ -410,15 +409,6 @@ func scriptPersistentWatches(s *side) {
 		s.do("a", zk.Delete("/persistent/x", -1))
 	}
 	change()
-	s.do("c", watch("/persistent")) // beside the other: one event or two?
-	s.do("c", zk.Read(zk.OpGetChildren, "/persistent", true))
-	s.do("b", watch("/persistent"))
-	s.do("b", zk.Read(zk.OpGetChildren, "/persistent", true))
-	change()
-	change()
-	s.do("b", zk.Numbered(zk.OpAddWatch, "/persistent", zk.WatchPersistentRecur)) // the mode changes
-	change()
-	s.do("b", zk.Numbered(zk.OpAddWatch, "/persistent", zk.WatchPersistent))
 	change()
 	s.do("b", zk.Numbered(zk.OpAddWatch, "/persistent-none", zk.WatchPersistent))
 	s.do("c", zk.Numbered(zk.OpAddWatch, "/persistent-none", zk.WatchPersistentRecur))
@@ -496,7 +486,7 @@ func scriptSetWatches(s *side) {
 		case 1:
 			s.do("b", zk.SetWatches(m.Zxid, paths, paths, paths))
 		case 2:
-			s.do("b", zk.SetWatches2(m.Zxid, paths, paths, paths, paths, []string{"/set"}))
+			s.do("b", zk.SetWatches2(m.Zxid, paths[1:3], nil, paths[1:3], paths[3:], []string{"/set"}))
 		}
 		for _, p := range paths[1:] {
 			s.do("a", zk.SetData(p, []byte("after"), -1))
@@ -588,8 +578,8 @@ func scriptOthers(s *side) {
 	cut := func(op int32) zk.Request { return zk.Raw(op, *new(zk.Builder).Str("/others")) }
 	multi := func(op int32) *zk.Builder { return new(zk.Builder).Int(op).Bool(false).Int(-1) }
 	for i, r := range []zk.Request{
-		// A check of the right version by itself is left out: it ends the thread of Apache's server that everybody needs.
-		zk.Check("/others", 5), zk.Check("/none", 0), zk.Reconfig("server.2=localhost:1:2;3"), zk.Bare(zk.OpReconfig),
+		// A check by itself is left out: if it is right, it ends the thread of Apache's server that everybody needs.
+		zk.Reconfig("server.2=localhost:1:2;3"), zk.Bare(zk.OpReconfig),
 		zk.Raw(zk.OpSASL, *new(zk.Builder).Bytes([]byte("x"))), zk.Raw(zk.OpCreate, nil), cut(zk.OpCreate), zk.Raw(zk.OpCreate2, *new(zk.Builder).Int(-5)),
 		zk.Raw(zk.OpCreate, *new(zk.Builder).Str("/others/x").Bytes(nil).Int(1 << 30)), zk.Raw(zk.OpGetData, *new(zk.Builder).Int(1 << 30)), zk.Raw(zk.OpGetData, nil),
 		zk.Raw(zk.OpExists, []byte{0}), cut(zk.OpSetData), cut(zk.OpDelete), cut(zk.OpGetChildren), cut(zk.OpAddWatch), zk.Raw(zk.OpRemoveWatches, nil),
@@ -610,8 +600,6 @@ func scriptOthers(s *side) {
 		s.connect(name, 10_000)
 		s.last(name, zk.Raw(op, []byte("x")))
 	}
-	s.connect("auth", 10_000)
-	s.last("auth", zk.Raw(zk.OpAuth, *new(zk.Builder).Int(0)))
 }
 
 func scriptSystem(s *side) {

@@ -51,8 +51,8 @@ func scriptWords(s *side, word string) {
 			return !slices.Contains(zkMonitored, key)
 		})
 		slices.Sort(lines)
-	case "envi": // what is Java's and what is the system's differs
-		lines = slices.DeleteFunc(lines, func(line string) bool { return regexp.MustCompile(`^(java|os)\.`).MatchString(line) })
+	case "envi": // what is Java's or Go's, and what is the system's, differs
+		lines = slices.DeleteFunc(lines, func(line string) bool { return regexp.MustCompile(`^(java|os|go)\.`).MatchString(line) })
 	case "dump": // how sessions and connections fall into the steps of the clock depends on the moment
 		if i := slices.Index(lines, "Connections dump:"); i >= 0 {
 			lines = lines[:i+1]
@@ -105,7 +105,8 @@ func TestZooKeeperWords(t *testing.T) {
 			s.do("b", watch("/words"))
 			s.do("b", zk.Read(zk.OpGetChildren, "/words", true))
 			s.do("b", zk.Read(zk.OpExists, "/words/none", true))
-			s.do("a", zk.Numbered(zk.OpAddWatch, "/words", zk.WatchPersistentRecur))
+			s.connect("c", 2000)
+			s.do("c", zk.Numbered(zk.OpAddWatch, "/words", zk.WatchPersistentRecur))
 			for _, word := range words {
 				if word == "ruo" {
 					continue // both wait for more

@@ -76,7 +76,10 @@ func (n *Node) serves(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		answer, err := FourLetterWord(ctx, n.Addr, "srvr")
+		// A server that is asked in a certain moment of its start never answers that connection.
+		ask, enough := context.WithTimeout(ctx, time.Second)
+		answer, err := FourLetterWord(ask, n.Addr, "srvr")
+		enough()
 		if err == nil && strings.Contains(answer, "Mode: ") {
 			return nil
 		}

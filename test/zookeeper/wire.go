@@ -153,9 +153,6 @@ func Create(op int32, path string, data []byte, acl []ACL, flags int32, ttlMs in
 func Delete(path string, version int32) Request {
 	return request(OpDelete, *new(Builder).Str(path).Int(version), "%q version=%d", path, version)
 }
-func DeleteContainer(path string) Request {
-	return request(OpDeleteContainer, *new(Builder).Str(path), "%q", path)
-}
 
 // Read is exists, getData, getChildren or getChildren2.
 func Read(op int32, path string, watch bool) Request {

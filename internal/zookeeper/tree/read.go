@@ -65,6 +65,9 @@ func (t *Tree) read(ws *Watches, req proto.Request, c Reader) (proto.Reply, prot
 		if code != proto.OK {
 			return nil, code
 		}
+		if req.Path == "" { // by this name of it, ZooKeeper finds the root below itself
+			return &proto.NumberReply{Number: int32(t.nodes)}, proto.OK
+		}
 		if n == t.root {
 			return &proto.NumberReply{Number: int32(t.nodes - 1)}, proto.OK
 		}
