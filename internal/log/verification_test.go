@@ -216,3 +216,34 @@ func TestStableOffsetNotBelowTheStart(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// With transactions version 2 a producer writes for its next transaction while the marker of the one before is on its way.
+// That marker has the epoch of the next transaction already, and must not take its guard away.
+func TestMarkerOfTheTransactionBeforeLeavesTheGuard(t *testing.T) {
+	f := newFixture(t)
+	l := f.open()
+	end := func(epoch int16) {
+		t.Helper()
+		if _, err := f.marker(l, Marker{ProducerID: 1, ProducerEpoch: epoch, Commit: true, TransactionVersion: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(epoch int16, g Guard) error {
+		_, err := l.AppendGuarded(txnBatch(1, epoch, 0, "x"), 0, Client, g)
+		return err
+	}
+	if err := write(0, f.guard(l, 1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	next := f.guard(l, 1, 1, 0)
+	end(1)
+	if err := write(1, next); err != nil {
+		t.Fatal(err)
+	}
+	end(2)
+	late := f.guard(l, 1, 2, 0)
+	end(3) // that transaction was aborted, without a record here
+	if err := write(2, late); err == nil {
+		t.Fatal("a batch was taken after its transaction had ended")
+	}
+}
