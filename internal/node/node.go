@@ -15,6 +15,7 @@ import (
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/coordinator/group"
+	"gregor/internal/coordinator/txn"
 	"gregor/internal/forward"
 	"gregor/internal/journal"
 	"gregor/internal/journal/zk"
@@ -55,6 +56,7 @@ type Node struct {
 	dirs    *log.Dirs    // read after dirsOpened is closed; nil if they could not be opened, or if this node is no broker
 	lock    *metadataDir // nil unless metadata.log.dir is a directory of its own
 	zoo     *zk.Client   // nil unless the cluster's metadata is in ZooKeeper
+	mirror  *zk.Mirror   // likewise
 	journal journal.Journal
 	opened  atomic.Bool // journal is set
 	ctrl    *controller.Controller
@@ -62,6 +64,7 @@ type Node struct {
 	fwd     *forward.Forwarder
 	repl    *replica.Manager
 	group   *group.Service
+	txns    *transactions
 	brk     *broker.Broker
 	ready   chan struct{} // closed when brk may serve clients
 	reg     *registration
@@ -202,6 +205,7 @@ func (n *Node) start(ctx context.Context, values *config.Values) error {
 func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	n.newRegistration(values)
 	n.openGroups()
+	n.openTransactions()
 	n.newReplicas()
 	n.newBroker()
 	if n.zoo != nil {
@@ -244,6 +248,7 @@ func (n *Node) newBroker() {
 		Replicas:   n.repl,
 		Dirs:       n.dirs,
 		Groups:     n.group,
+		Txns:       n.txns.Service,
 		Private:    []broker.PrivateAPI{n.helloAPI()},
 
 		KRaftVersion: n.ctrl.KRaftVersion,
@@ -284,13 +289,19 @@ func (n *Node) newReplicas() {
 		},
 		Logger: n.logs.Part("replica"),
 		OnLeader: func(topic string, partition, epoch int32, p *replica.Partition) {
-			if topic == group.Topic {
+			switch topic {
+			case group.Topic:
 				n.group.Elected(partition, epoch, broker.CoordinatorLog(p))
+			case txn.Topic:
+				n.txns.Elected(partition, epoch, broker.CoordinatorLog(p))
 			}
 		},
 		OnResign: func(topic string, partition, epoch int32) {
-			if topic == group.Topic {
+			switch topic {
+			case group.Topic:
 				n.group.Resigned(partition, epoch)
+			case txn.Topic:
+				n.txns.Resigned(partition, epoch)
 			}
 		},
 		Alter:       n.alterPartition,
@@ -301,6 +312,8 @@ func (n *Node) newReplicas() {
 		Connect:     n.connectBroker,
 		LagTime:     func() time.Duration { return n.live.Load().Millis("replica.lag.time.max.ms") },
 		Fetching:    n.fetching(),
+		Verify:      n.txns.verify,
+		Verified:    func() bool { return n.live.Load().Bool("transaction.partition.verification.enable") },
 	})
 	n.live.Subscribe(func(_, _ *config.Values) { n.repl.Reconfigure() })
 }
@@ -309,8 +322,10 @@ func (n *Node) newReplicas() {
 // own step, and the coordinators hear of partitions that exist.
 func (n *Node) openReplicas(ctx context.Context) error {
 	for _, p := range []metadata.Publisher{
+		n.txns,
 		n.repl,
 		&groupPublisher{groups: n.group},
+		markersPublisher{n.txns},
 		n.reg,
 	} {
 		if err := n.ctrl.AddPublisher(ctx, p); err != nil {
@@ -361,6 +376,9 @@ func (n *Node) close(ctx context.Context) error {
 	if n.group != nil {
 		n.group.Close()
 	}
+	if n.txns != nil {
+		n.txns.close()
+	}
 	if n.zoo == nil {
 		n.resign(ctx)
 	}
@@ -376,6 +394,9 @@ func (n *Node) close(ctx context.Context) error {
 	closeAll(n.control)
 	n.serving.Wait()
 	n.background.Wait()
+	if n.mirror != nil {
+		n.mirror.Close()
+	}
 	if n.ctrl != nil {
 		errs = append(errs, n.ctrl.Close())
 	}
@@ -452,7 +473,7 @@ func singleNode(v *config.Values) (*config.Values, error) {
 // into sets the ids that were found on disk or made.
 func (id identity) into(v *config.Values) (*config.Values, error) {
 	set := map[string]string{}
-	if _, ok := v.NodeID(); !ok {
+	if _, ok := v.NodeID(); !ok && id.nodeID != noNodeID {
 		set["node.id"] = fmt.Sprint(id.nodeID)
 	}
 	return v.Set(set)
