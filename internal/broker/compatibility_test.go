@@ -48,6 +48,18 @@ func TestCompatibilityPage(t *testing.T) {
 		}
 		fmt.Fprintf(&page, "| %d | %s | %s | %s |\n", key, kmsg.NameForKey(key), versions(lowest, highest), ours)
 	}
+	var not, besides []string
+	for _, h := range handlers() {
+		name := fmt.Sprintf("%s (%d)", kmsg.NameForKey(int16(h.key)), int16(h.key))
+		switch {
+		case h.quorum:
+			not = append(not, name)
+		case h.plane:
+			besides = append(besides, fmt.Sprintf("%s in versions %s", name, versions(h.min, h.max)))
+		}
+	}
+	page.WriteString("\nBrokers on ZooKeeper do not serve what Apache Kafka 3.9 does not serve there: " + strings.Join(not, ", ") +
+		".\nAt the listener between brokers they serve what the active controller is asked for: " + strings.Join(besides, ", ") + ".\n")
 	if served != len(rows.rows) {
 		t.Errorf("the table has %d APIs, %d of them are Kafka's", len(rows.rows), served)
 	}
