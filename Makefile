@@ -8,7 +8,7 @@ CRASHES     ?= 10
 ROUNDS      ?= 13
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
-RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config)(/|$$)
+RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config|zookeeper)(/|$$)
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 

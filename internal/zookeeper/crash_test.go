@@ -211,6 +211,7 @@ var register = porcupine.Model{
 func TestLinearizable(t *testing.T) {
 	const nodes, clients, rounds = 3, 5, 4
 	ts := newServer(t, func(c *Config) { c.SnapCount = 50 })
+	ts.slow.Store(true)
 	p := ts.session(60000)
 	for n := range nodes {
 		p.must(create(fmt.Sprintf("/r%d", n), ""))

@@ -30,6 +30,7 @@ type testServer struct {
 	disk *vfs.Mem
 	fs   vfs.FS
 	off  *atomic.Bool // the disk has no power
+	slow atomic.Bool  // a sync takes a millisecond
 	cfg  Config
 	logs *logBuffer
 }
@@ -98,6 +99,9 @@ func (ts *testServer) powered(disk *vfs.Mem) {
 	ts.fs = &vfs.Fault{FS: disk, Hook: func(op vfs.Op, _ string) error {
 		if off.Load() && op.Changes() {
 			return errPower
+		}
+		if op == vfs.OpSync && ts.slow.Load() {
+			<-time.After(time.Millisecond)
 		}
 		return nil
 	}}
@@ -296,6 +300,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func (ts *testServer) word(w string) string {
 	ts.t.Helper()
 	p := ts.dial()
+	defer p.Close()
 	if _, err := io.WriteString(p, w); err != nil {
 		ts.t.Fatal(err)
 	}
