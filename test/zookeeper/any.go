@@ -1,10 +1,12 @@
 package zookeeper
 
 import (
+	"context"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"gregor/test/reference"
 	"gregor/test/server"
@@ -52,7 +54,7 @@ func (a *Any) Kill() {
 	a.all.Kill()
 }
 
-// Restart starts them again after Kill, and returns when they are there or, in an ensemble, on their way.
+// Restart starts them again after Kill, and returns when they serve.
 func (a *Any) Restart(t testing.TB) {
 	t.Helper()
 	if a.one != nil {
@@ -62,6 +64,22 @@ func (a *Any) Restart(t testing.TB) {
 	for i := range a.all.Nodes {
 		if err := a.all.Restart(t.Context(), i); err != nil {
 			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, addr := range a.all.Addrs() {
+		for {
+			answer, err := reference.FourLetterWord(ctx, addr, "srvr")
+			if err == nil && strings.Contains(answer, "Mode: ") {
+				break
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("%s does not serve: %q, %v", addr, answer, err)
+			}
+			<-tick.C
 		}
 	}
 }
