@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"fmt"
 
 	"gregor/internal/zookeeper/proto"
@@ -41,7 +42,7 @@ func (l *Loader) Node(n NodeImage) error {
 	t := l.t
 	switch {
 	case n.Path == "" && t.root == nil:
-		made.data, made.acl = append([]byte{}, n.Data...), t.acls.use(acl)
+		made.data, made.acl = bytes.Clone(n.Data), t.acls.use(acl) // null stays null
 		t.root, t.nodes, t.dataBytes = made, 1, int64(1+len(made.data))
 		made.digest = t.digestOf("", made)
 		t.digest = uint64(made.digest)
