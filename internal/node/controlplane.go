@@ -15,6 +15,7 @@ import (
 	"gregor/internal/forward"
 	"gregor/internal/journal"
 	"gregor/internal/journal/raft"
+	"gregor/internal/journal/zk"
 	"gregor/internal/metadata"
 	"gregor/internal/peer"
 
@@ -75,7 +76,14 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 			return err
 		}
 	}
-	return n.ctrl.AddPublisher(ctx, &configPublisher{node: n.id.nodeID, live: n.live, log: n.logs.Part("config")})
+	if err := n.ctrl.AddPublisher(ctx, &configPublisher{node: n.id.nodeID, live: n.live, log: n.logs.Part("config")}); err != nil {
+		return err
+	}
+	if e, ok := j.(*zk.Engine); ok {
+		n.mirror = zk.NewMirror(e)
+		return n.ctrl.AddPublisher(ctx, n.mirror)
+	}
+	return nil
 }
 
 // member is a controller's end of the metadata log.
@@ -198,9 +206,9 @@ func (n *Node) controllerAddr(id int32) (addr string, ok bool) {
 	return "", false
 }
 
-// resign hands the leadership of the quorum to another voter, so that nobody waits for an election.
+// resign hands the leadership of the metadata log to another node, so that nobody waits for an election.
 func (n *Node) resign(ctx context.Context) {
-	if n.ctrl == nil || n.alone {
+	if n.ctrl == nil || n.alone || n.zoo != nil && !n.hasSuccessor() {
 		return
 	}
 	resigning, cancel := context.WithTimeout(ctx, time.Second)
@@ -210,6 +218,17 @@ func (n *Node) resign(ctx context.Context) {
 			n.log.Info("the quorum's leadership was not handed over", "error", err.Error())
 		}
 	}
+}
+
+// hasSuccessor reports whether another broker goes on, which may lead the metadata log next. When all end together nobody
+// does, and there is nobody to wait for.
+func (n *Node) hasSuccessor() bool {
+	for b := range n.ctrl.Image().Brokers() {
+		if b.ID != n.id.nodeID && !b.Fenced && !b.ShuttingDown {
+			return true
+		}
+	}
+	return false
 }
 
 // registerController tells the active controller, whoever that becomes, where this one listens and which features it
