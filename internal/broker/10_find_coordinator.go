@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 
+	"gregor/internal/coordinator"
 	"gregor/internal/coordinator/group"
+	"gregor/internal/coordinator/txn"
 	"gregor/internal/metadata"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -19,24 +21,32 @@ const (
 
 // FindCoordinator: versions 0-6 (KIP-98 kinds in 1, KIP-699 several keys in 4, KIP-932 share groups in 6).
 //
-// The coordinator of a group leads its partition of __consumer_offsets. The first request makes that topic, and is
-// answered when it exists; Kafka answers COORDINATOR_NOT_AVAILABLE and lets the client ask again.
+// The coordinator of a group leads its partition of __consumer_offsets, that of a transactional id its partition of
+// __transaction_state. The first request makes that topic, and is answered when it exists; Kafka answers
+// COORDINATOR_NOT_AVAILABLE and lets the client ask again.
 //
-// Transactions and share groups have no coordinator yet. Their requests get INVALID_REQUEST and a message that says so:
-// a client that is told to wait would wait until it gives up, without learning why.
+// Share groups have no coordinator yet. Their requests get INVALID_REQUEST and a message that says so: a client that is
+// told to wait would wait until it gives up, without learning why.
 func (b *Broker) findCoordinator(ctx context.Context, r *Request) {
 	req := r.Body.(*kmsg.FindCoordinatorRequest)
-	if req.CoordinatorType != groupCoordinator || b.image().Topic(group.Topic) != nil {
+	topic := coordinatorTopics[req.CoordinatorType]
+	if topic.name == "" || b.image().Topic(topic.name) != nil {
 		r.Reply(b.coordinators(r, req))
 		return
 	}
-	b.autoCreate(ctx, r.caller(), []string{group.Topic}, func(failed map[string]int16) {
-		if err := kerr.ErrorForCode(failed[group.Topic]); err != nil && err != kerr.LeaderNotAvailable {
-			b.log.Error("the topic of the group coordinator cannot be made", "topic", group.Topic, "error", err.Error(),
-				"settings", "offsets.topic.replication.factor, offsets.topic.num.partitions, offsets.topic.segment.bytes")
+	b.autoCreate(ctx, r.caller(), []string{topic.name}, func(failed map[string]int16) {
+		if err := kerr.ErrorForCode(failed[topic.name]); err != nil && err != kerr.LeaderNotAvailable {
+			b.log.Error("the topic of the coordinator cannot be made", "topic", topic.name, "error", err.Error(), "settings", topic.settings)
 		}
 		r.Reply(b.coordinators(r, req))
 	})
+}
+
+// coordinatorTopics are the internal topics that coordinators keep their state in, by their kinds.
+var coordinatorTopics = map[int8]struct{ name, settings string }{
+	groupCoordinator: {group.Topic, "offsets.topic.replication.factor, offsets.topic.num.partitions, offsets.topic.segment.bytes"},
+	txnCoordinator: {txn.Topic, "transaction.state.log.replication.factor, transaction.state.log.min.isr, " +
+		"transaction.state.log.num.partitions, transaction.state.log.segment.bytes"},
 }
 
 // coordinators answers from what this broker knows now.
@@ -64,24 +74,23 @@ func (b *Broker) coordinator(r *Request, kind int8, key string) kmsg.FindCoordin
 		c.ErrorCode, c.ErrorMessage = err.Code, &message
 		return c
 	}
+	where := coordinatorTopics[kind].name
 	switch kind {
-	case groupCoordinator:
-	case txnCoordinator:
-		return fail(kerr.InvalidRequest, "transactions are not supported by this broker yet")
+	case groupCoordinator, txnCoordinator:
 	case shareCoordinator:
 		return fail(kerr.InvalidRequest, "share groups are not supported by this broker yet")
 	default:
 		return fail(kerr.InvalidRequest, "unknown kind of coordinator")
 	}
 	image := b.image()
-	topic := image.Topic(group.Topic)
+	topic := image.Topic(where)
 	if topic == nil {
-		return fail(kerr.CoordinatorNotAvailable, group.Topic+" does not exist yet")
+		return fail(kerr.CoordinatorNotAvailable, where+" does not exist yet")
 	}
-	leader := topic.Partitions[group.PartitionOf(key, int32(len(topic.Partitions)))].Leader
+	leader := topic.Partitions[coordinator.PartitionOf(key, int32(len(topic.Partitions)))].Leader
 	broker := image.Broker(leader)
 	if leader == metadata.NoLeader || broker == nil || broker.Fenced {
-		return fail(kerr.CoordinatorNotAvailable, "the group's partition of "+group.Topic+" has no leader")
+		return fail(kerr.CoordinatorNotAvailable, "the partition of "+where+" has no leader")
 	}
 	e, ok := broker.Endpoint(r.Conn.Listener())
 	if !ok {

@@ -10,6 +10,7 @@ import (
 	"gregor/internal/config"
 	"gregor/internal/controller"
 	"gregor/internal/coordinator/group"
+	"gregor/internal/coordinator/txn"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/replica"
@@ -17,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Options is what a Broker is put together from. All fields but Groups, Private, KRaftVersion, ControlPlane, Ready,
+// Options is what a Broker is put together from. All fields but Groups, Txns, Private, KRaftVersion, ControlPlane, Ready,
 // Logger and Now are required.
 type Options struct {
 	NodeID    int32
@@ -30,6 +31,7 @@ type Options struct {
 	Dirs       *log.Dirs
 	Loggers    Loggers // nil: log levels cannot be changed while the broker runs
 	Groups     *group.Service
+	Txns       *txn.Service
 	Private    []PrivateAPI
 	// KRaftVersion is the level of kraft.version; nil: 0.
 	KRaftVersion func() int16
@@ -61,6 +63,7 @@ type Broker struct {
 	dirs       *log.Dirs
 	loggers    Loggers
 	groups     *group.Service
+	txns       *txn.Service
 
 	kraftVersion func() int16
 
@@ -83,7 +86,7 @@ type Broker struct {
 func New(o Options) *Broker {
 	b := &Broker{
 		nodeID: o.NodeID, clusterID: o.ClusterID, config: o.Config, image: o.Image, controller: o.Controller,
-		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, kraftVersion: o.KRaftVersion, log: o.Logger, now: o.Now,
+		replicas: o.Replicas, dirs: o.Dirs, loggers: o.Loggers, groups: o.Groups, txns: o.Txns, kraftVersion: o.KRaftVersion, log: o.Logger, now: o.Now,
 		ready: o.Ready,
 	}
 	b.fillIn()

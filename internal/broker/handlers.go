@@ -34,7 +34,7 @@ type handler struct {
 	quorum bool
 	// plane says that such a broker serves the API to the other brokers, which ask the active controller: see controlplane.go.
 	plane bool
-	// early says that the request is answered before the broker is ready.
+	// early says that the request is answered before the broker is ready: see isEarly.
 	early bool
 	// private makes an empty request of an API that is not Kafka's. It is not advertised, and its own decoder is trusted to
 	// bound what it allocates.
@@ -66,11 +66,16 @@ func handlers() []handler {
 		{key: kmsg.SyncGroup, min: 0, max: 5, serve: (*Broker).syncGroup, parks: true},
 		{key: kmsg.DescribeGroups, min: 0, max: 6, serve: (*Broker).describeGroups},
 		{key: kmsg.ListGroups, min: 0, max: 5, serve: (*Broker).listGroups},
-		{key: kmsg.ApiVersions, min: 0, max: 4, on: onBoth, early: true, serve: (*Broker).apiVersions},
+		{key: kmsg.ApiVersions, min: 0, max: 4, on: onBoth, serve: (*Broker).apiVersions},
 		{key: kmsg.CreateTopics, min: 2, max: 7, on: onBoth, enveloped: true, serve: (*Broker).createTopics},
 		{key: kmsg.DeleteTopics, min: 1, max: 6, on: onBoth, enveloped: true, serve: (*Broker).deleteTopics},
 		{key: kmsg.DeleteRecords, min: 0, max: 2, serve: (*Broker).deleteRecords},
 		{key: kmsg.InitProducerID, min: 0, max: 5, serve: (*Broker).initProducerID},
+		{key: kmsg.AddPartitionsToTxn, min: 0, max: 5, serve: (*Broker).addPartitionsToTxn},
+		{key: kmsg.AddOffsetsToTxn, min: 0, max: 4, serve: (*Broker).addOffsetsToTxn},
+		{key: kmsg.EndTxn, min: 0, max: 5, serve: (*Broker).endTxn},
+		{key: kmsg.WriteTxnMarkers, min: 1, max: 2, serve: (*Broker).writeTxnMarkers},
+		{key: kmsg.TxnOffsetCommit, min: 0, max: 5, serve: (*Broker).txnOffsetCommit},
 		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, serve: (*Broker).offsetForLeaderEpoch},
 		{key: kmsg.DescribeConfigs, min: 1, max: 4, on: onBoth, serve: (*Broker).describeConfigs},
 		{key: kmsg.AlterConfigs, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).alterConfigs},
@@ -82,6 +87,8 @@ func handlers() []handler {
 		{key: kmsg.OffsetDelete, min: 0, max: 0, serve: (*Broker).offsetDelete},
 		{key: kmsg.DescribeCluster, min: 0, max: 2, serve: (*Broker).describeCluster},
 		{key: kmsg.DescribeProducers, min: 0, max: 0, serve: (*Broker).describeProducers},
+		{key: kmsg.DescribeTransactions, min: 0, max: 0, serve: (*Broker).describeTransactions},
+		{key: kmsg.ListTransactions, min: 0, max: 2, serve: (*Broker).listTransactions},
 		{key: kmsg.ListConfigResources, min: 0, max: 1, serve: (*Broker).listConfigResources},
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, quorum: true, serve: (*Broker).describeTopicPartitions},
 		{key: kmsg.ElectLeaders, min: 0, max: 2, on: onBoth, enveloped: true, serve: (*Broker).electLeaders},

@@ -512,8 +512,8 @@ func TestInitProducerID(t *testing.T) {
 		}
 		seen[r.ProducerID] = true
 	}
-	if r := ask(4, kmsg.StringPtr("tx")); r.ErrorCode != kerr.UnsupportedVersion.Code || r.ProducerID != -1 {
-		t.Errorf("transactional id: %+v", r)
+	if r := ask(4, kmsg.StringPtr("tx")); r.ErrorCode != kerr.InvalidTransactionTimeout.Code || r.ProducerID != -1 {
+		t.Errorf("transactional id without a timeout: %+v", r)
 	}
 	if r := ask(4, kmsg.StringPtr("")); r.ErrorCode != kerr.InvalidRequest.Code {
 		t.Errorf("empty transactional id: %+v", r)

@@ -19,7 +19,7 @@ func SupportedFeatures() map[string]metadata.VersionRange {
 		metadata.MetadataVersionFeature: {Min: metadata.MinMetadataVersion, Max: metadata.MaxMetadataVersion},
 		metadata.KRaftVersionFeature:    {Min: 0, Max: 1},
 		metadata.GroupVersionFeature:    {Min: 0, Max: 0},
-		metadata.TransactionVersion:     {Min: 0, Max: 0},
+		metadata.TransactionVersion:     {Min: 0, Max: 2},
 		metadata.ELRVersionFeature:      {Min: 0, Max: 1},
 	}
 }

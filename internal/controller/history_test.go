@@ -89,7 +89,7 @@ func (h *history) start(id int32) {
 	b.incarnation++
 	req.IncarnationID = [16]byte{0: 200, 1: b.incarnation, 14: byte(id), 15: 100}
 	req.LogDirs = [][16]byte{dirID(id)}
-	for _, name := range []string{metadata.MetadataVersionFeature, metadata.ELRVersionFeature} {
+	for _, name := range []string{metadata.MetadataVersionFeature, metadata.TransactionVersion, metadata.ELRVersionFeature} {
 		r := SupportedFeatures()[name]
 		req.Features = append(req.Features, kmsg.BrokerRegistrationRequestFeature{Name: name, MinSupportedVersion: r.Min, MaxSupportedVersion: r.Max})
 	}

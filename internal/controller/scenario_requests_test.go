@@ -27,7 +27,7 @@ func (s *scenario) registration(d *datadriven.TestData) kmsg.Request {
 		req.Rack = &rack
 	}
 	req.PreviousBrokerEpoch = number(d, "previous-epoch", -1)
-	for _, name := range []string{metadata.MetadataVersionFeature, metadata.ELRVersionFeature} {
+	for _, name := range []string{metadata.MetadataVersionFeature, metadata.TransactionVersion, metadata.ELRVersionFeature} {
 		r := SupportedFeatures()[name]
 		if name == metadata.MetadataVersionFeature {
 			r.Max = int16(number(d, "max-metadata-version", int64(r.Max)))

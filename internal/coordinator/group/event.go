@@ -8,6 +8,8 @@ type Event struct {
 	Request kmsg.Request
 	// NewMemberID is the id a JoinGroup request is given if it brings none: ids are random, so they come from outside.
 	NewMemberID string
+	// Guard goes with a TxnOffsetCommit: see coordinator.Log.
+	Guard uint64
 	// DeletedTopics, with a nil Request, are topics whose offsets go.
 	DeletedTopics []string
 }

@@ -160,6 +160,8 @@ func (m *Machine) Decide(t coordinator.Token, e Event, now int64, out *coordinat
 		m.leaveGroup(t, req)
 	case *kmsg.OffsetCommitRequest:
 		m.commitOffsets(t, e.Caller, req)
+	case *kmsg.TxnOffsetCommitRequest:
+		m.commitInTransaction(t, req, e.Guard)
 	case *kmsg.OffsetFetchRequest:
 		m.fetchOffsets(t, req)
 	case *kmsg.OffsetDeleteRequest:

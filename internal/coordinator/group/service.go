@@ -110,7 +110,7 @@ func (s *Service) PartitionFor(group string) int32 {
 	if n <= 0 {
 		n = max(1, s.config().OffsetsTopicPartitions)
 	}
-	return PartitionOf(group, n)
+	return coordinator.PartitionOf(group, n)
 }
 
 // OnTopicsDeleted forgets the offsets of topics that are gone.
@@ -118,6 +118,11 @@ func (s *Service) OnTopicsDeleted(names []string) {
 	for _, p := range s.runtime.Partitions() {
 		s.runtime.Submit(p, Event{DeletedTopics: names}, func(kmsg.Response, error) {})
 	}
+}
+
+func isRefused(err error) bool {
+	r := coordinator.Refused{}
+	return errors.As(err, &r)
 }
 
 // errorFor is Kafka's code for an error of the shell.
