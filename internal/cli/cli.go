@@ -37,8 +37,9 @@ type Command struct {
 	Build func(f *Flags) Action
 	// NoArgs lets the command run without arguments; without them Kafka's tools print their help.
 	NoArgs bool
-	// Run is for a command that reads its arguments by itself.
-	Run func(ctx context.Context, args []string, io IO) int
+	// Run is for a command that reads its arguments by itself. Words are what it knows, for completion.
+	Run   func(ctx context.Context, args []string, io IO) int
+	Words func() []string
 }
 
 // Flags returns the command's flags, declared and not parsed, or nil if the command reads its arguments by itself.

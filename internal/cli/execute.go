@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,11 @@ func completer(c Command) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		flags := c.Flags()
 		if flags == nil {
-			return nil, cobra.ShellCompDirectiveDefault
+			var found []string
+			if c.Words != nil {
+				found = slices.DeleteFunc(c.Words(), func(w string) bool { return !strings.HasPrefix(w, word) })
+			}
+			return found, cobra.ShellCompDirectiveDefault
 		}
 		if len(args) > 0 {
 			previous := flags.byName[strings.TrimLeft(args[len(args)-1], "-")]
