@@ -148,6 +148,7 @@ func (l *loop) handle(e event) {
 		return
 	case evWord:
 		c.send([]byte(l.word(c, string(e.frame))))
+		delete(l.conns, tree.Watcher(c.number)) // the next one who asks does not find it in the list
 		c.finish()
 		return
 	}
