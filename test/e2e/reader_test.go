@@ -35,12 +35,16 @@ func (r *reader) until(what string, ask func() error) {
 	r.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+	for began := time.Now(); ; <-tick.C {
 		err := ask()
+		took := time.Since(began)
 		if err == nil {
+			if took > time.Second {
+				r.t.Logf("%s: after %v", what, took.Round(100*time.Millisecond))
+			}
 			return
 		}
-		if time.Now().After(deadline) {
+		if took > time.Minute {
 			r.t.Fatalf("%s: not so: %v", what, err)
 		}
 	}

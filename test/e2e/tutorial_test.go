@@ -27,6 +27,7 @@ func TestTutorial(t *testing.T) {
 	if server.Apache() || runtime.GOOS == "windows" {
 		t.Skip("bin/ is for our broker, and needs a shell")
 	}
+	t.Parallel() // most of it is waiting
 	r := newReader(t)
 
 	// 1. The coordinator, then three brokers.

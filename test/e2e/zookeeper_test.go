@@ -190,6 +190,7 @@ func TestZooKeeperSessionExpires(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("processes cannot be paused")
 	}
+	t.Parallel() // most of it is waiting
 	_, c := startOnZooKeeper(t, "broker.session.timeout.ms=4000", "broker.heartbeat.interval.ms=500")
 	l := startLoad(t, c, "t", 3)
 	cl := clusterClient(t, c)
