@@ -152,6 +152,9 @@ func (c *clusterClient) quorum(ctx context.Context) (*quorumState, error) {
 	req := kmsg.NewPtrDescribeQuorumRequest()
 	req.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: metadataTopic, Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}}}}
 	resp, err := req.RequestWith(ctx, c)
+	if err != nil && strings.Contains(err.Error(), "broker is too old") { // the client's word for an API that is not advertised
+		return nil, errors.New("The node does not support DESCRIBE_QUORUM: its cluster's metadata is in ZooKeeper, where there is no quorum of controllers")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -215,6 +215,9 @@ func parseStorage(command string, args []string) (storageFlags, error) {
 }
 
 func storageFormat(v *config.Values, f storageFlags, io IO) error {
+	if v.OnZooKeeper() {
+		return errors.New("The kafka configuration file appears to be for a legacy cluster. Formatting is only supported for clusters in KRaft mode.")
+	}
 	nodeID, ok := v.NodeID()
 	if !ok {
 		return errors.New("node.id is not set in " + f.config)

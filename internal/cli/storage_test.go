@@ -16,6 +16,18 @@ func storage(t *testing.T, args ...string) (code int, out, err string) {
 	return code, o.String(), e.String()
 }
 
+// A node on ZooKeeper is not formatted: the text is that of Apache Kafka 3.9.
+func TestStorageOnZooKeeper(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "s.properties")
+	if err := os.WriteFile(file, []byte("broker.id=1\nzookeeper.connect=localhost:2181\nlog.dirs="+t.TempDir()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, text := storage(t, "format", "-c", file, "-t", "AAAAAAAAAAAAAAAAAAAAAg"); code != 1 ||
+		!strings.Contains(text, "appears to be for a legacy cluster. Formatting is only supported for clusters in KRaft mode.") {
+		t.Errorf("exit code %d: %s", code, text)
+	}
+}
+
 func TestStorage(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
