@@ -111,7 +111,7 @@ func (t *Tree) create(r *Result, h proto.TxnHeader, path string, data []byte, ac
 		r.Err = proto.BadArguments
 		return
 	}
-	parentPath, _ := cut(path)
+	parentPath, name := cut(path)
 	parent := t.find(parentPath)
 	if parent == nil {
 		r.Err = proto.NoNode
@@ -126,7 +126,7 @@ func (t *Tree) create(r *Result, h proto.TxnHeader, path string, data []byte, ac
 		parent.cversion, parent.pzxid = cversion, h.Zxid
 		t.changed(parentPath, parent)
 	}
-	if n := t.find(path); n != nil {
+	if n := parent.child(name); n != nil {
 		// Also only when it is replayed. The snapshot's list of ACLs may be older than the node.
 		t.replaceACL(n, acl)
 		r.Err = proto.NodeExists
@@ -136,7 +136,7 @@ func (t *Tree) create(r *Result, h proto.TxnHeader, path string, data []byte, ac
 		data: bytes.Clone(data), acl: t.acls.use(acl), owner: owner,
 		czxid: h.Zxid, mzxid: h.Zxid, pzxid: h.Zxid, ctimeMs: h.TimeMs, mtimeMs: h.TimeMs,
 	}
-	t.plant(path, n)
+	t.plant(path, parent, n)
 	r.Stat = n.stat()
 	t.tell(proto.EventNodeCreated, path, n.acl)
 	t.tell(proto.EventNodeChildrenChanged, rootName(parentPath), parent.acl)

@@ -87,3 +87,31 @@ func BenchmarkFire(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/watch")
 }
+
+// BenchmarkLoad reads a snapshot of 100,000 nodes, BenchmarkReplay a log of as many creations.
+func BenchmarkLoad(b *testing.B) {
+	s := planted(b, 100_000).tree.Snapshot()
+	var nodes []NodeImage
+	for s.Next(1000, func(n NodeImage) { nodes = append(nodes, n) }) {
+	}
+	for b.Loop() {
+		l := NewLoader(Options{})
+		for _, n := range nodes {
+			if err := l.Node(n); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/node")
+}
+
+func BenchmarkReplay(b *testing.B) {
+	w := newWorld()
+	for i := range 100_000 {
+		w.write(&proto.CreateRequest{Type: proto.OpCreate, Path: fmt.Sprintf("/n%07d", i), Data: make([]byte, 100), ACL: proto.OpenACL()}, 1)
+	}
+	for b.Loop() {
+		replay(b, New(Options{}), w.log, false)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/txn")
+}

@@ -11,6 +11,10 @@ import (
 type Loader struct {
 	t    *Tree
 	acls map[int64][]proto.ACL
+
+	// Nodes come with their siblings: the parent is mostly that of the node before.
+	parentPath string
+	parent     *node
 }
 
 // NewLoader begins an empty tree.
@@ -52,18 +56,18 @@ func (l *Loader) Node(n NodeImage) error {
 	case n.Path == "" || n.Path[0] != '/' || !hasParent(n.Path):
 		return fmt.Errorf("zookeeper: snapshot: a node with the path %q", n.Path)
 	}
-	parentPath, _ := cut(n.Path)
-	if t.find(parentPath) == nil {
+	parentPath, name := cut(n.Path)
+	if l.parent == nil || parentPath != l.parentPath {
+		l.parentPath, l.parent = parentPath, t.find(parentPath)
+	}
+	if l.parent == nil {
 		return fmt.Errorf("zookeeper: snapshot: the parent of %s is not there", n.Path)
 	}
-	if t.find(n.Path) != nil {
+	if l.parent.child(name) != nil {
 		return fmt.Errorf("zookeeper: snapshot: the node %s is there twice", n.Path)
 	}
-	if n.Data != nil {
-		made.data = append(make([]byte, 0, len(n.Data)), n.Data...)
-	}
-	made.acl = t.acls.use(acl)
-	t.plant(n.Path, made)
+	made.data, made.acl = bytes.Clone(n.Data), t.acls.use(acl)
+	t.plant(n.Path, l.parent, made)
 	return nil
 }
 

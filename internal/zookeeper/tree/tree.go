@@ -51,7 +51,8 @@ func New(opts Options) *Tree {
 	t.root.digest = t.digestOf("", t.root)
 	t.digest, t.nodes, t.dataBytes = uint64(t.root.digest), 1, 1
 	for _, path := range []string{"/zookeeper", "/zookeeper/config", "/zookeeper/quota"} {
-		t.plant(path, &node{data: []byte{}, acl: t.acls.open()})
+		parent, _ := cut(path)
+		t.plant(path, t.find(parent), &node{data: []byte{}, acl: t.acls.open()})
 	}
 	t.root.data = []byte{}
 	config := t.find("/zookeeper/config")
@@ -165,10 +166,9 @@ func cut(path string) (parent, name string) {
 	return path[:i], path[i+1:]
 }
 
-// plant puts a node where there is none. Its parent must be there.
-func (t *Tree) plant(path string, n *node) {
-	parentPath, name := cut(path)
-	parent := t.find(parentPath)
+// plant puts a node below its parent, where there is none of its name.
+func (t *Tree) plant(path string, parent, n *node) {
+	_, name := cut(path)
 	n.name = strings.Clone(name) // not the whole path
 	n.parent = parent
 	parent.addChild(n)
