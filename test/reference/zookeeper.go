@@ -206,6 +206,7 @@ type BrokerOptions struct {
 	ID        int
 	ZooKeeper string   // zookeeper.connect
 	Extra     []string // further key=value lines
+	Heap      string   // as 256m; empty: $HEAP
 }
 
 // StartBroker starts a broker of a release that runs on ZooKeeper, and returns when its port answers.
@@ -224,5 +225,9 @@ func (k *Kafka) StartBroker(ctx context.Context, o BrokerOptions) (*Node, error)
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		return nil, err
 	}
-	return k.startNode(ctx, o.Dir, o.Port, "kafka.Kafka", file)
+	main, args := "kafka.Kafka", []string{file}
+	if o.Heap != "" {
+		main, args = "-Xmx"+o.Heap, []string{main, file}
+	}
+	return k.startNode(ctx, o.Dir, o.Port, main, args...)
 }
