@@ -3,6 +3,7 @@ package tree
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"slices"
 	"strings"
@@ -94,4 +95,19 @@ func TestApachesLog(t *testing.T) {
 		t.Errorf("%d bytes are left", len(file))
 	}
 	same(t, replayed, decided)
+}
+
+// TestDigestOfLargeData is the same sum, whichever way it is made.
+func TestDigestOfLargeData(t *testing.T) {
+	for _, size := range []int{0, 1, 4096, 4097, 1 << 20} {
+		tree := New(Options{})
+		n := &node{data: bytes.Repeat([]byte("data"), size)[:size], czxid: 1, mzxid: 2, pzxid: 3, ctimeMs: 4, mtimeMs: 5, version: 6, cversion: 7, aversion: 8, owner: 9}
+		s := n.persisted()
+		stat := s.Append(nil) // with the two last fields the other way round
+		order := append(append(append([]byte{}, stat[:16]...), stat[52:]...), stat[16:52]...)
+		want := crc32.ChecksumIEEE(append(append([]byte("/path"), n.data...), order...))
+		if got := tree.digestOf("/path", n); got != want {
+			t.Errorf("%d bytes: %x, want %x", size, got, want)
+		}
+	}
 }
