@@ -275,9 +275,9 @@ func TestStartsBeforeZooKeeper(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the refusal took %v", took)
 	}
-	started := make(chan error, 1)
+	started, dir, connect := make(chan error, 1), t.TempDir(), z.connect()
 	go func() {
-		_, err := start(t, t.TempDir(), z.connect(), "broker.id=0", "zookeeper.connection.timeout.ms=20000")
+		_, err := start(t, dir, connect, "broker.id=0", "zookeeper.connection.timeout.ms=20000")
 		started <- err
 	}()
 	z.start()
