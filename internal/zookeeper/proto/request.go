@@ -250,6 +250,8 @@ func DecodeRequest(op Op, body []byte) (Request, error) {
 		r = &SASLRequest{Token: d.Buffer()}
 	case OpReconfig:
 		r = &ReconfigRequest{Joining: d.String(), Leaving: d.String(), NewMembers: d.String(), CurConfigID: d.Int64()}
+	case OpDeleteContainer: // ZooKeeper takes the path from the wrong bytes, and so refuses every one: so does an empty path
+		r = &DeleteContainerRequest{}
 	case OpWhoAmI:
 		r = &WhoAmIRequest{}
 	case OpPing:

@@ -30,7 +30,7 @@ func (t *Tree) Expired(nowMs, neverUsedMs int64) []string {
 func (v *view) deleteContainer(req *proto.DeleteContainerRequest) (proto.Txn, proto.Code) {
 	n := v.t.find(req.Path)
 	switch {
-	case special(req.Path):
+	case !hasParent(req.Path) || special(req.Path):
 		return nil, proto.BadArguments
 	case n == nil:
 		return nil, proto.NoNode

@@ -351,6 +351,8 @@ func (s *scenario) request(fields []string) proto.Request {
 		return &proto.WhoAmIRequest{}
 	case proto.OpPing:
 		return &proto.PingRequest{}
+	case proto.OpDeleteContainer:
+		return &proto.DeleteContainerRequest{Path: path}
 	case proto.OpReconfig:
 		return &proto.ReconfigRequest{NewMembers: path}
 	}
