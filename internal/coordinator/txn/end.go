@@ -147,27 +147,28 @@ func (m *Machine) fence(t *transaction) {
 // prepare writes a decision down. One without partitions is complete with it.
 func (m *Machine) prepare(t *transaction, s *stored) {
 	m.store(t.id, s)
-	after := transaction{id: t.id, stored: *s}
 	if len(s.partitions) > 0 {
-		m.out.Send(after.markers())
+		t.sent = s.markers(t.id)
+		m.out.Send(t.sent)
 		return
 	}
-	done := after.completed(m.now)
+	done := (&transaction{id: t.id, stored: *s}).completed(m.now)
 	m.store(t.id, &done)
 }
 
 // markers are those of a decided transaction.
-func (t *transaction) markers() *Markers {
+func (s *stored) markers(id string) *Markers {
 	return &Markers{
-		TransactionalID: t.id, Producer: Producer{t.producerID, t.epoch}, Commit: t.state == PrepareCommit,
-		TransactionVersion: t.version, Partitions: t.partitions,
+		TransactionalID: id, Producer: Producer{s.producerID, s.epoch}, Commit: s.state == PrepareCommit,
+		TransactionVersion: s.version, Partitions: s.partitions,
 	}
 }
 
 // complete ends a transaction whose markers are written.
 func (m *Machine) complete(to coordinator.Token, e *markersWritten) {
-	if t := m.txns[e.id]; t != nil && t.state.preparing() && e.producer == (Producer{t.producerID, t.epoch}) {
+	if t := m.txns[e.markers.TransactionalID]; t != nil && t.state.preparing() && t.sent == e.markers {
 		s := t.completed(m.now)
+		t.sent = nil
 		m.store(t.id, &s)
 	}
 	m.out.Reply(to, nil)

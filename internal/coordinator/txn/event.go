@@ -65,8 +65,7 @@ type list struct{ filter filter }
 
 // markersWritten tells that every partition of a transaction has its marker or is gone. The reply is nil.
 type markersWritten struct {
-	id       string
-	producer Producer // of the markers
+	markers *Markers // as they were sent: those of an earlier transaction may look the same
 }
 
 func (*initProducer) event()   {}

@@ -29,20 +29,20 @@ func (m *Machine) initProducer(to coordinator.Token, e *initProducer) {
 	case e.expected != nil && e.expected.Epoch != t.epoch && e.expected.Epoch != t.lastEpoch:
 		refuse(kerr.ProducerFenced)
 	case !exhausted(t.epoch):
-		last := t.epoch
-		if e.expected == nil {
-			last = noProducerEpoch
-		}
-		m.giveProducer(to, t, e, Producer{t.producerID, t.epoch + 1}, last)
+		m.giveProducer(to, t, e, Producer{t.producerID, t.epoch + 1}, e.lastEpoch())
 	case e.newID < 0:
 		m.out.ReplyNow(to, needsID{})
 	default:
-		last := t.epoch
-		if e.expected == nil {
-			last = noProducerEpoch
-		}
-		m.giveProducer(to, t, e, Producer{e.newID, 0}, last)
+		m.giveProducer(to, t, e, Producer{e.newID, 0}, e.lastEpoch())
 	}
+}
+
+// lastEpoch is the epoch of the producer that goes on, -1 for one that begins anew.
+func (e *initProducer) lastEpoch() int16 {
+	if e.expected == nil {
+		return noProducerEpoch
+	}
+	return e.expected.Epoch
 }
 
 // mayInit tells whether a producer that says who it is has the id's producer id, or had the one before and used it up.
@@ -73,6 +73,9 @@ func (m *Machine) firstProducer(to coordinator.Token, e *initProducer) {
 
 func (m *Machine) giveProducer(to coordinator.Token, t *transaction, e *initProducer, p Producer, lastEpoch int16) {
 	s := t.become(Empty, m.now)
+	if p == (Producer{t.producerID, t.epoch}) {
+		s.previousID = t.previousID // as the first time
+	}
 	s.producerID, s.epoch, s.timeoutMs = p.ID, p.Epoch, e.timeoutMs
 	s.nextID, s.partitions, s.startMs = noProducerID, nil, noTimestamp
 	t.lastEpoch = lastEpoch

@@ -80,7 +80,8 @@ func (m *Machine) Elected(now int64, out *coordinator.Effects[Reply]) {
 	m.abortAt, m.expire.at = now+c.AbortIntervalMs, now+c.ExpireIntervalMs
 	for _, id := range slices.Sorted(maps.Keys(m.txns)) {
 		if t := m.txns[id]; t.state.preparing() {
-			out.Send(t.markers())
+			t.sent = t.markers(id)
+			out.Send(t.sent)
 		}
 	}
 }

@@ -97,12 +97,14 @@ func (s *sender) do(f func()) {
 	}
 }
 
-// send begins with a transaction's markers. A coordinator that loaded again in the same epoch sends what it sent before.
+// send begins with a transaction's markers. A coordinator that loaded again in the same epoch sends what it sent before: as
+// long as some of the former are not delivered, the transaction is the same, and they go on.
 func (s *sender) send(partition, epoch int32, m *Markers) {
 	s.do(func() {
 		key := senderKey{partition, m.TransactionalID}
 		if old := s.pending[key]; old != nil {
-			if old.epoch == epoch && old.markers.Producer == m.Producer {
+			if old.epoch == epoch && len(old.left) > 0 {
+				old.markers = m
 				return
 			}
 			old.dropped = true
@@ -299,8 +301,9 @@ func (s *sender) tell(x *sending) {
 	if x.dropped {
 		return
 	}
+	markers := x.markers
 	s.calls = append(s.calls, func() {
-		s.written(x.key.partition, x.markers, func(err error) {
+		s.written(x.key.partition, markers, func(err error) {
 			s.do(func() {
 				if err == nil || errors.Is(err, coordinator.ErrNotCoordinator) {
 					s.forget(x)

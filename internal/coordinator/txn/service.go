@@ -119,7 +119,7 @@ func (s *Service) LeadersChanged() { s.sender.retryNow() }
 
 // written tells the machine that a transaction's markers are.
 func (s *Service) written(partition int32, m *Markers, done func(error)) {
-	s.runtime.Submit(partition, &markersWritten{id: m.TransactionalID, producer: m.Producer}, func(_ Reply, err error) { done(err) })
+	s.runtime.Submit(partition, &markersWritten{m}, func(_ Reply, err error) { done(err) })
 }
 
 // errorFor is Kafka's code for an error of the shell.

@@ -37,6 +37,8 @@ type transaction struct {
 	// tells a request that comes again from one of a producer that is fenced. It is soft state, as in Kafka's log: after a
 	// failover a client whose InitProducerId comes again is fenced, and has to begin anew.
 	lastEpoch int16
+	// sent are the markers that are on their way; soft state, too: a new coordinator sends its own.
+	sent *Markers
 }
 
 // stored is a record of __transaction_state: the hard state of a transactional id.
