@@ -76,8 +76,9 @@ func (t *tutorial) withoutBroker(ctx context.Context, id int, signal os.Signal) 
 	if err != nil {
 		return err
 	}
-	gone := int32(id)
+	gone, controller := int32(id), int32(-1)
 	err = t.awaitFacts(ctx, tutorialTopic, "", func(f clusterFacts) error {
+		controller = f.controller
 		if slices.Contains(f.brokers, gone) || f.controller == gone || f.controller < 0 {
 			return missing(t.servers(), "broker %d has ended, and brokers %s serve with controller %d", id, joinIDs(f.brokers), f.controller)
 		}
@@ -93,6 +94,11 @@ func (t *tutorial) withoutBroker(ctx context.Context, id int, signal os.Signal) 
 	}
 	if err := t.draw(ctx, ""); err != nil {
 		return err
+	}
+	if signal == os.Kill {
+		if err := t.seenByCoordinator(ctx, "/controller", fmt.Sprintf(`"brokerid":%d,`, controller)); err != nil {
+			return err
+		}
 	}
 	if err := t.goesOn(ctx); err != nil {
 		return err

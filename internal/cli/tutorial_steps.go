@@ -63,6 +63,9 @@ func (t *tutorial) startCluster(ctx context.Context) error {
 	if err := t.awaitBrokers(ctx); err != nil {
 		return err
 	}
+	if err := t.seenByCoordinator(ctx, "/brokers/ids", "[0, 1, 2]"); err != nil {
+		return err
+	}
 	t.say.text("The tutorial, by a slip, types server0 twice:")
 	o, err := t.run(ctx, "kafka-server-start.sh", "config/server0.properties")
 	switch {
@@ -76,6 +79,26 @@ func (t *tutorial) startCluster(ctx context.Context) error {
 		return missing(t.brokers[:1], "the broker that is refused does not say that process %d is in its way", t.brokers[0].cmd.Process.Pid)
 	}
 	return t.awaitBrokers(ctx) // the first is not disturbed
+}
+
+// seenByCoordinator looks at a node in ZooKeeper, which is to be as it should: what is written there follows the metadata
+// log, a little later.
+func (t *tutorial) seenByCoordinator(ctx context.Context, node, want string) error {
+	command := "get"
+	if strings.HasPrefix(want, "[") {
+		command = "ls"
+	}
+	err := t.until(ctx, func(ctx context.Context) error {
+		o, err := t.ask(ctx, "zookeeper-shell.sh", t.stage.zookeeper, command, node)
+		if err == nil && !strings.Contains(o.text, want) {
+			err = missing(t.servers(), "%s prints no %s", o.command, want)
+		}
+		return err
+	})
+	if err == nil {
+		_, err = t.mustRun(ctx, "zookeeper-shell.sh", t.stage.zookeeper, command, node)
+	}
+	return err
 }
 
 func (t *tutorial) startCoordinator(ctx context.Context) (err error) {

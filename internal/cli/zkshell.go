@@ -295,7 +295,7 @@ func (s *zkShell) run(ctx context.Context, words []string) error {
 		printZkCommands(s.io.Err)
 		return &zkError{"Command not found: Command not found " + words[0], zkUnknownCommand}
 	}
-	if c.local == nil && s.zk != nil && s.zk.current() > zkConnected {
+	if (c.local == nil || words[0] == "version") && s.zk != nil && s.zk.current() > zkConnected {
 		s.print("Not connected\n")
 		return nil
 	}

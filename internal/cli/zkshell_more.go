@@ -181,6 +181,9 @@ func zkConnect(s *zkShell, ctx context.Context, a zkArgs) error {
 
 func zkQuit(s *zkShell, _ context.Context, _ zkArgs) error {
 	s.ended = true
+	if s.zk != nil && s.zk.current() <= zkConnected {
+		s.zk.close()
+	}
 	return nil
 }
 

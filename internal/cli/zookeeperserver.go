@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"gregor/internal/node"
@@ -31,13 +32,14 @@ Examples
   zookeeper-server-start -daemon config/zookeeper.properties
 `
 
-const zookeeperStopUsage = `USAGE: zookeeper-server-stop
+const zookeeperStopUsage = `USAGE: zookeeper-server-stop [--port=N]
 
 Sends SIGTERM (or $SIGNAL: TERM, INT, KILL, ...) to every ZooKeeper server on this machine that was started by
-zookeeper-server-start.
+zookeeper-server-start, or to the one with this clientPort.
 
 Examples
   zookeeper-server-stop
+  zookeeper-server-stop --port=2181
   SIGNAL=KILL zookeeper-server-stop
 `
 
@@ -161,26 +163,50 @@ func serveZookeeper(ctx context.Context, s *zookeeper.Server, io IO) int {
 }
 
 func runZookeeperStop(_ context.Context, args []string, io IO) int {
-	if len(args) > 0 {
-		if args[0] == "--help" || args[0] == "-h" {
+	port := ""
+	for len(args) > 0 {
+		name, value, hasValue := strings.Cut(args[0], "=")
+		args = args[1:]
+		if name == "--help" || name == "-h" {
 			fmt.Fprint(io.Out, zookeeperStopUsage)
 			return 0
 		}
-		fmt.Fprintf(io.Err, "%s is not a recognized option\n%s", strings.TrimLeft(args[0], "-"), zookeeperStopUsage)
-		return 1
+		if !hasValue && len(args) > 0 {
+			value, args = args[0], args[1:]
+		}
+		if name != "--port" || value == "" {
+			fmt.Fprintf(io.Err, "%s is not a recognized option, or has no value\n%s", strings.TrimLeft(name, "-"), zookeeperStopUsage)
+			return 1
+		}
+		port = value
 	}
 	return signalServers(io, "zookeeper-server-stop", "No zookeeper server to stop", func(all []runningProcess) []int {
-		return zookeepersAmong(all, os.Getpid())
+		return zookeepersAmong(all, os.Getpid(), port)
 	})
 }
 
-// zookeepersAmong finds the processes that run a ZooKeeper server, by their command lines.
-func zookeepersAmong(all []runningProcess, self int) (pids []int) {
+// zookeepersAmong finds the processes that run a ZooKeeper server, by their command lines, or the one that serves a port,
+// by its configuration.
+func zookeepersAmong(all []runningProcess, self int, port string) (pids []int) {
 	for _, p := range all {
-		_, ok := serverArgs(p.args, "zookeeper-server-start")
-		if ok && p.pid != self && !slices.Contains(p.args, "-daemon") {
-			pids = append(pids, p.pid)
+		rest, ok := serverArgs(p.args, "zookeeper-server-start")
+		if !ok || p.pid == self {
+			continue
 		}
+		f, err := parseZookeeperStart(rest)
+		if port != "" {
+			if err != nil {
+				continue
+			}
+			if !filepath.IsAbs(f.file) {
+				f.file = filepath.Join(p.dir, f.file)
+			}
+			c, err := zookeeper.ParseConfig(f.file)
+			if err != nil || strconv.Itoa(c.ClientPort) != port {
+				continue
+			}
+		}
+		pids = append(pids, p.pid)
 	}
 	return pids
 }
