@@ -34,6 +34,9 @@ func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendIn
 	cfg := l.config.Load()
 	nowMs := l.now().UnixMilli()
 	origin := t.origin
+	if err := l.hasRoom(origin); err != nil {
+		return AppendInfo{}, err
+	}
 	records, err := l.prepare(records, cfg, origin, nowMs)
 	if err != nil {
 		return AppendInfo{}, err
@@ -71,6 +74,9 @@ func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendIn
 // AppendFollower appends batches as the leader of the partition had them: offsets and epochs are kept. Errors:
 // ErrUnexpectedOffset if they start below the end of the log, ErrCorrupt, ErrNoSpace, ErrDirOffline, ErrClosed.
 func (l *Log) AppendFollower(records []byte) (AppendInfo, error) {
+	if err := l.hasRoom(Replication); err != nil {
+		return AppendInfo{}, err
+	}
 	cfg := l.config.Load()
 	nowMs := l.now().UnixMilli()
 	first, last := int64(-1), int64(-1)

@@ -76,6 +76,11 @@ func (b *background) begin() {
 		b.d.probe()
 		b.checkpoint(b.d.checkpointHighWatermarks)
 	})
+	b.every(spaceInterval, func() {
+		for _, dir := range b.d.dirs {
+			b.d.watchSpace(dir)
+		}
+	})
 	b.every(o.CheckpointInterval, func() {
 		for _, p := range b.d.list(nil) {
 			l := p.l

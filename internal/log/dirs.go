@@ -41,6 +41,7 @@ type DirsOptions struct {
 	FlushCheckInterval      time.Duration        // how often flush.ms is looked at
 	Cleaner                 func() CleanerConfig // nil: Kafka's defaults
 	MaxOpenFiles            int64                // segment files kept open; 0: half of what the process may open
+	Reserve                 func() int64         // bytes of each disk that are kept for the node itself; nil, or below 0: a hundredth, up to 1 GB
 
 	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
 	Stepped bool
@@ -103,7 +104,8 @@ type logDir struct {
 	boot  bool // was last used since the machine started
 	err   atomic.Pointer[error]
 
-	fullSaid atomic.Int64 // when it was logged that it is full, ms; 0: never
+	fullSaid atomic.Int64          // when it was logged that it is full, ms; 0: never
+	crowded  atomic.Pointer[error] // why it takes no records of clients; see watchSpace
 
 	logs int // placed, broken or being made here; Dirs.mu guards it
 
@@ -331,6 +333,7 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		Lowered: func(*Log) error { return d.checkpointLowered(dir) },
 		Flushed: func(*Log) error { return d.checkpointRecovery(dir) },
 		Full:    func(_ *Log, err error) { d.full(dir, err) },
+		Room:    d.room(dir, key.topic),
 		Failed: func(_ *Log, err error) {
 			if isDiskFailure(err) {
 				d.fail(dir, err)

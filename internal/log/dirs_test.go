@@ -399,6 +399,7 @@ func TestFullDiskIsSaid(t *testing.T) {
 		f := newDirsFixture(t)
 		var out strings.Builder
 		f.o.Paths, f.o.Logger = []string{"/a"}, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelError}))
+		f.o.Reserve = func() int64 { return 0 }
 		d := f.open()
 		l := f.create(d, "t", 0)
 		put(t, l, "fits")

@@ -92,7 +92,7 @@ func TestPendingIsCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		synctest.Wait() // the first fsync
+		synctest.Wait()             // the first fsync
 		go func() { close(gate) }() // a truncation waits for no fsync of others, but for its own
 		if err := l.TruncateTo(2); err != nil {
 			t.Fatal(err)
