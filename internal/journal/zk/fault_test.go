@@ -48,6 +48,7 @@ func TestSessionExpires(t *testing.T) {
 
 func (w *world) stat(p string) *gozk.Stat {
 	w.t.Helper()
+	w.sync()
 	found, stat, err := w.plain.Exists(w.path(p))
 	if err != nil || !found {
 		w.t.Fatalf("znode %s: %v, %v", p, found, err)

@@ -18,7 +18,8 @@ const (
 const (
 	// maxZnodeBytes is up to how much of the log or of a snapshot one znode holds. A request must stay below
 	// ZooKeeper's jute.maxbuffer, one megabyte by default, and so must what the servers of an ensemble send each other.
-	maxZnodeBytes = 512 << 10
+	// They keep the last 500 requests in memory besides (commitLogCount), so it is well below that.
+	maxZnodeBytes = 256 << 10
 	// znodeCostBytes is about what a znode takes up in a server besides its data, and what it costs to read it. It counts
 	// for the time of the next snapshot, so that a log of small batches does not become one of too many znodes.
 	znodeCostBytes = 2 << 10
@@ -83,7 +84,7 @@ func parseHead(b []byte) (h head, err error) {
 }
 
 // maxChunks bounds a snapshot: 16 GB.
-const maxChunks = 32 << 10
+const maxChunks = 64 << 10
 
 // firstHead is the head of a log that nobody has written to.
 func firstHead() head { return head{Leader: -1, First: 1} }

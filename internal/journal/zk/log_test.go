@@ -36,25 +36,21 @@ func TestLargeBatch(t *testing.T) {
 	}
 
 	// The leader ends before its last znode, with which the batch would count.
-	parts := 0
 	l.link.judge(func(frame []byte) verdict {
-		if opOf(frame) != opMultiCode || !bytes.Contains(frame, []byte(logPath)) {
-			return deliver
-		}
-		if parts++; parts > 5 {
+		if holds(headPath)(frame) {
 			return loseIt
 		}
 		return deliver
 	})
+	whole := w.stat(logPath).NumChildren
 	last := l.mustAppend(large("lost")...)
 	other := without(l, a, b)[0]
-	w.until("some parts", func() bool { l.link.mu.Lock(); defer l.link.mu.Unlock(); return parts > 5 })
-	before := w.stat(logPath).NumChildren
+	w.until("the parts", func() bool { return w.stat(logPath).NumChildren >= whole+31 })
 	l.kill()
 	other.engine.PeerGone(l.id)
 	w.leader(other)
-	if now := w.stat(logPath).NumChildren; now >= before {
-		t.Errorf("%d znodes of the log, before the sweep %d", now, before)
+	if now := w.stat(logPath).NumChildren; now != whole {
+		t.Errorf("%d znodes of the log, before the batch there were %d", now, whole)
 	}
 	w.all(other.mustAppend(large("second")...), other)
 	if v := other.value(last); !strings.Contains(v, "second") {

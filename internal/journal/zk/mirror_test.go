@@ -80,6 +80,7 @@ var variable = regexp.MustCompile(`"timestamp":"\d+"`)
 // dump is what people look at, without what differs each time.
 func (w *world) dump() string {
 	w.t.Helper()
+	w.sync()
 	text, err := dump(w.plain, w.chroot)
 	if err != nil {
 		w.t.Fatal(err)
@@ -175,6 +176,7 @@ func TestMirrorFollows(t *testing.T) {
 	one, two := metadata.UUID{1: 1}, metadata.UUID{1: 2}
 	has := func(p, want string) {
 		t.Helper()
+		w.sync()
 		data, _, err := w.plain.Get(w.path(p))
 		if err != nil || string(data) != want {
 			t.Errorf("znode %s is %q, %v, want %q", p, data, err, want)
@@ -182,6 +184,7 @@ func TestMirrorFollows(t *testing.T) {
 	}
 	gone := func(p string) {
 		t.Helper()
+		w.sync()
 		if found, _, _ := w.plain.Exists(w.path(p)); found {
 			t.Errorf("znode %s is still there", p)
 		}

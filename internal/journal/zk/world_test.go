@@ -74,12 +74,32 @@ type silent struct{}
 
 func (silent) Printf(string, ...any) {}
 
-func deleteTree(conn *gozk.Conn, p string) {
-	names, _, _ := conn.Children(p)
-	for _, n := range names {
-		deleteTree(conn, p+"/"+n)
+// sync has what is read next be as new as what was written before: the servers of an ensemble may lag behind.
+func (w *world) sync() {
+	w.t.Helper()
+	if _, err := w.plain.Sync("/"); err != nil {
+		w.t.Fatal(err)
 	}
-	_ = conn.Delete(p, -1)
+}
+
+// deleteTree deletes a znode and what is below it.
+func deleteTree(conn *gozk.Conn, p string) {
+	var all []any
+	var gather func(p string)
+	gather = func(p string) {
+		names, _, err := conn.Children(p)
+		if err != nil {
+			return
+		}
+		for _, n := range names {
+			gather(p + "/" + n)
+		}
+		all = append(all, &gozk.DeleteRequest{Path: p, Version: -1})
+	}
+	gather(p)
+	for some := range slices.Chunk(all, 1000) {
+		_, _ = conn.Multi(some...)
+	}
 }
 
 func (w *world) path(p string) string { return w.chroot + p }
