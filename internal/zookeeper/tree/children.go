@@ -79,10 +79,20 @@ func (c *children) remove(name string) {
 		return
 	}
 	c.chunks[i] = chunk
-	if i+1 < len(c.chunks) && len(chunk)+len(c.chunks[i+1]) <= maxChunk/2 { // what was a large directory gives its memory back
-		c.chunks[i] = append(chunk, c.chunks[i+1]...)
-		c.chunks = slices.Delete(c.chunks, i+1, i+2)
+	if !c.merge(i) && i > 0 {
+		c.merge(i - 1)
 	}
+}
+
+// merge makes one of a chunk and the next if together they are small, so that what was a large directory gives its
+// memory back.
+func (c *children) merge(i int) bool {
+	if i+1 == len(c.chunks) || len(c.chunks[i])+len(c.chunks[i+1]) > maxChunk/2 {
+		return false
+	}
+	c.chunks[i] = append(c.chunks[i], c.chunks[i+1]...)
+	c.chunks = slices.Delete(c.chunks, i+1, i+2)
+	return true
 }
 
 func (c *children) first() *node { return c.chunks[0][0] }

@@ -57,17 +57,19 @@ func TestChildren(t *testing.T) {
 		if full := 5000/maxChunk + 1; sequential && len(c.chunks) > full {
 			t.Errorf("names that grow fill %d chunks, want %d", len(c.chunks), full)
 		}
-		for _, name := range slices.Sorted(maps.Keys(want)) {
-			if len(want) > 300 && r.IntN(20) > 0 || len(want) <= 300 {
+		for i, name := range slices.Sorted(maps.Keys(want)) {
+			if i%20 > 0 {
 				c.remove(name)
 				delete(want, name)
 			}
-			if len(want) == 250 {
-				check()
-				if len(c.chunks) > 8 {
-					t.Errorf("250 children lie in %d chunks", len(c.chunks))
-				}
-			}
+		}
+		check()
+		if len(c.chunks) > 8 {
+			t.Errorf("%d children lie in %d chunks", c.n, len(c.chunks))
+		}
+		for name := range maps.Clone(want) {
+			c.remove(name)
+			delete(want, name)
 		}
 		check()
 	}

@@ -30,6 +30,7 @@ func TestMemoryOfNodes(t *testing.T) {
 		path func(i int) string
 	}{
 		{"one directory", func(i int) string { return fmt.Sprintf("/dir/node-%010d", i) }},
+		{"a long path", func(i int) string { return fmt.Sprintf("/dir/%0200d/node-%010d", 0, i) }},
 		{"a hundred in each", func(i int) string { return fmt.Sprintf("/dir/d%04d/node-%04d", i/100, i%100) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

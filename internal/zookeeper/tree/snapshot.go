@@ -82,9 +82,8 @@ func (s *Snapshot) End() (zxid int64, digest proto.TxnDigest) { return s.t.zxid,
 // forebear that has one. If the node was deleted meanwhile, what follows its place comes next: should it have been made
 // again, with children, those are the replayed transactions' to make.
 func (s *Snapshot) advance() bool {
-	n := s.at
-	if gone := n.parent == nil && n != s.t.root; !gone && n.kids != nil {
-		s.at = n.kids.first()
+	if s.at.kids != nil { // a node that was deleted has none
+		s.at = s.at.kids.first()
 		s.path += "/" + s.at.name
 		return true
 	}
