@@ -20,6 +20,7 @@ import (
 
 	"gregor/test/client"
 	"gregor/test/server"
+	"gregor/test/zookeeper"
 )
 
 // brokers is how many nodes a cluster has; each is broker and controller.
@@ -32,11 +33,15 @@ const (
 	groupName  = "readers"
 )
 
+// zooKeeperHost is where ZooKeeper runs, if it does.
+const zooKeeperHost = brokers + 1
+
 // cluster is brokers on hosts 1 to 3 of a network, with the ids of their hosts.
 type cluster struct {
-	t     testing.TB
-	net   *network
-	nodes [brokers + 1]*node // by id; 0 is unused
+	t         testing.TB
+	net       *network
+	nodes     [brokers + 1]*node // by id; 0 is unused
+	zooKeeper *node              // nil: the brokers are controllers, and keep the metadata
 
 	client *kgo.Client
 	admin  *kadm.Client
@@ -44,32 +49,73 @@ type cluster struct {
 
 // node is one process.
 type node struct {
-	id     int
-	host   *host
-	config string
-	log    *lockedBuffer
-	cmd    *exec.Cmd
-	done   chan struct{}
+	id      int
+	host    *host
+	command string
+	config  string
+	log     *lockedBuffer
+	cmd     *exec.Cmd
+	done    chan struct{}
 }
 
+// startCluster starts brokers that are controllers, too.
 func startCluster(t testing.TB) *cluster {
 	t.Helper()
 	c := &cluster{t: t, net: newNetwork(t, brokers)}
-	dir := t.TempDir()
-	var voters, seeds []string
+	var voters []string
 	for id := 1; id <= brokers; id++ {
 		voters = append(voters, fmt.Sprintf("%d@%s:9093", id, address(id)))
-		seeds = append(seeds, address(id).String()+":9092")
 	}
-	for id := 1; id <= brokers; id++ {
-		n := &node{id: id, host: c.net.hosts[id], config: filepath.Join(dir, fmt.Sprintf("server%d.properties", id)), log: &lockedBuffer{}}
-		lines := []string{
+	c.configure(func(id int) []string {
+		return []string{
 			"process.roles=broker,controller",
 			fmt.Sprintf("node.id=%d", id),
-			fmt.Sprintf("listeners=PLAINTEXT://%s:9092,CONTROLLER://%s:9093", n.host.addr, n.host.addr),
+			fmt.Sprintf("listeners=PLAINTEXT://%s:9092,CONTROLLER://%s:9093", address(id), address(id)),
 			"controller.listener.names=CONTROLLER",
 			"controller.quorum.voters=" + strings.Join(voters, ","),
-			"log.dirs=" + filepath.Join(dir, fmt.Sprintf("data%d", id)),
+		}
+	})
+	c.start()
+	return c
+}
+
+// startClusterOnZooKeeper starts a ZooKeeper server of ours and brokers on it.
+func startClusterOnZooKeeper(t testing.TB) *cluster {
+	t.Helper()
+	c := &cluster{t: t, net: newNetwork(t, zooKeeperHost)}
+	dir := t.TempDir()
+	z := &node{id: zooKeeperHost, host: c.net.hosts[zooKeeperHost], command: "zookeeper-server-start", config: filepath.Join(dir, "zookeeper.properties"), log: &lockedBuffer{}}
+	if err := os.WriteFile(z.config, []byte("tickTime=500\nclientPort=2181\nmaxClientCnxns=0\ndataDir="+filepath.Join(dir, "data")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.zooKeeper = z
+	t.Cleanup(func() {
+		if z.kill(); t.Failed() {
+			t.Logf("log of ZooKeeper:\n%s", z.log.tail(80))
+		}
+	})
+	c.configure(func(id int) []string {
+		return []string{
+			fmt.Sprintf("broker.id=%d", id),
+			fmt.Sprintf("listeners=PLAINTEXT://%s:9092", address(id)),
+			"zookeeper.connect=" + address(zooKeeperHost).String() + ":2181",
+			"zookeeper.session.timeout.ms=3000",
+		}
+	})
+	z.start(t)
+	c.start()
+	return c
+}
+
+// configure makes the nodes; lines are what tells them from each other.
+func (c *cluster) configure(lines func(id int) []string) {
+	t := c.t
+	t.Helper()
+	dir := t.TempDir()
+	for id := 1; id <= brokers; id++ {
+		n := &node{id: id, host: c.net.hosts[id], command: "server-start", config: filepath.Join(dir, fmt.Sprintf("server%d.properties", id)), log: &lockedBuffer{}}
+		all := append(lines(id),
+			"log.dirs="+filepath.Join(dir, fmt.Sprintf("data%d", id)),
 			// Short, so that a round is: what is paused or cut off must be found out by its silence.
 			"broker.session.timeout.ms=3000",
 			"broker.heartbeat.interval.ms=500",
@@ -79,12 +125,18 @@ func startCluster(t testing.TB) *cluster {
 			"default.replication.factor=3",
 			"min.insync.replicas=2",
 			"log.segment.bytes=1048576", // segments roll while faults happen
-		}
-		if err := os.WriteFile(n.config, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+		)
+		if err := os.WriteFile(n.config, []byte(strings.Join(all, "\n")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		c.nodes[id] = n
 	}
+}
+
+// start starts the nodes, and makes the topic.
+func (c *cluster) start() {
+	t := c.t
+	t.Helper()
 	t.Cleanup(func() {
 		for _, n := range c.nodes[1:] {
 			n.kill()
@@ -96,14 +148,13 @@ func startCluster(t testing.TB) *cluster {
 	for _, n := range c.nodes[1:] {
 		n.start(t)
 	}
-	c.client = client.New(t, seeds[0], kgo.SeedBrokers(seeds...))
+	c.client = client.New(t, "", kgo.SeedBrokers(c.seeds()...))
 	c.admin = kadm.NewClient(c.client)
 	within(t, time.Minute, "the topic is created", func() bool {
 		_, err := c.admin.CreateTopic(client.Context(t), partitions, 3, nil, topic)
 		return err == nil || errors.Is(err, kerr.TopicAlreadyExists)
 	})
 	c.awaitWhole(time.Minute)
-	return c
 }
 
 func (c *cluster) seeds() []string {
@@ -124,6 +175,9 @@ func (c *cluster) leader(partition int32) int {
 }
 
 func (c *cluster) controller() int {
+	if c.zooKeeper != nil {
+		return c.controllerByZooKeeper()
+	}
 	req := kmsg.NewPtrDescribeQuorumRequest()
 	t := kmsg.NewDescribeQuorumRequestTopic()
 	t.Topic, t.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{{}}
@@ -133,6 +187,24 @@ func (c *cluster) controller() int {
 		return 0
 	}
 	return max(0, int(resp.Topics[0].Partitions[0].LeaderID))
+}
+
+// controllerByZooKeeper is who the node /controller names.
+func (c *cluster) controllerByZooKeeper() int {
+	conn, err := zookeeper.Dial(address(zooKeeperHost).String()+":2181", zookeeper.Hello{TimeoutMs: 2000})
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	m, err := conn.Do(zookeeper.Read(zookeeper.OpGetData, "/controller", false))
+	if err != nil || m.Err != 0 {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(m.Body), `"brokerid":`)
+	id := 0
+	_, _ = fmt.Sscanf(rest, "%d", &id)
+	_, _ = conn.Do(zookeeper.Bare(zookeeper.OpCloseSession))
+	return id
 }
 
 func (c *cluster) awaitWhole(d time.Duration) time.Duration {
@@ -150,7 +222,7 @@ func (c *cluster) awaitWhole(d time.Duration) time.Duration {
 
 func (n *node) start(t testing.TB) {
 	t.Helper()
-	n.cmd = command(n.host, server.Binary(t), "server-start", n.config)
+	n.cmd = command(n.host, server.Binary(t), n.command, n.config)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	n.done = make(chan struct{})
 	if err := n.cmd.Start(); err != nil {

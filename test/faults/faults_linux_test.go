@@ -93,16 +93,20 @@ var faults = []fault{
 // TestFaults plays the faults in random order, each of them before any a second time.
 func TestFaults(t *testing.T) {
 	needNamespaces(t)
+	playRounds(t, *rounds, faults, startCluster)
+}
+
+func playRounds(t *testing.T, rounds int, faults []fault, start func(testing.TB) *cluster) {
 	used := *seed
 	if used == 0 {
 		used = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-seed %d", used)
-	c := startCluster(t)
+	c := start(t)
 	s := &scene{cluster: c, load: startLoad(t, c), random: rand.New(rand.NewPCG(used, 0))}
 	s.load.progress(500, time.Minute)
 	var order []int
-	for round := range *rounds {
+	for round := range rounds {
 		if len(order) == 0 {
 			order = s.random.Perm(len(faults))
 		}
@@ -121,7 +125,7 @@ func TestFaults(t *testing.T) {
 		next := s.load.progress(100, time.Minute)
 		whole := s.awaitWhole(time.Minute)
 		s.load.groupMoves(time.Minute)
-		t.Logf("%3d %-24s %5d acknowledged in %5.1fs; after it the next 100 in %v, whole in %v", round+1, f.name, during, took.Seconds(), next.Round(time.Millisecond), whole.Round(time.Millisecond))
+		t.Logf("%3d %-34s %5d acknowledged in %5.1fs; after it the next 100 in %v, whole in %v", round+1, f.name, during, took.Seconds(), next.Round(time.Millisecond), whole.Round(time.Millisecond))
 		if round%10 == 9 {
 			s.load.check()
 		}
