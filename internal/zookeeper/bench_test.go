@@ -121,7 +121,9 @@ func BenchmarkNodes(b *testing.B) {
 	s, c := benchServer(b)
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	drive(b, s, 10, 100, 10_000, func(client, i int) proto.Request { return create(fmt.Sprintf("/n-%d-%d", client, i), strings.Repeat("x", 100)) })
+	drive(b, s, 10, 100, 10_000, func(client, i int) proto.Request {
+		return create(fmt.Sprintf("/n-%d-%d", client, i), strings.Repeat("x", 100))
+	})
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	for b.Loop() {
