@@ -186,3 +186,9 @@ func Strings(body []byte) []string {
 	slices.Sort(all)
 	return all
 }
+
+// Data is the data of a reply to getData.
+func Data(body []byte) []byte {
+	d := decoder{b: body}
+	return d.bytes()
+}
