@@ -163,3 +163,29 @@ func TestMissingLog(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestApachesFiles opens a directory that Apache ZooKeeper 3.8.4 wrote: a snapshot, and a log behind it, whose digests
+// it compares.
+func TestApachesFiles(t *testing.T) {
+	c := testConfig()
+	c.DataDir = t.TempDir()
+	if err := os.CopyFS(c.DataDir, os.DirFS("testdata/apache-3.8.4")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ts := &testServer{Server: s, t: t}
+	defer ts.stop()
+	p := ts.session(60000)
+	if got := proto.NewDecoder(p.must(&proto.GetDataRequest{Path: "/a"})).Buffer(); string(got) != "hello" {
+		t.Errorf("%q", got)
+	}
+	if got := proto.NewDecoder(p.must(&proto.GetDataRequest{Path: "/fromapache"})).Buffer(); string(got) != strings.Repeat("z", 3000) {
+		t.Errorf("%q", got)
+	}
+	if got := ts.word("mntr"); !strings.Contains(got, "zk_digest_mismatches_count\t0\n") || !strings.Contains(got, "zk_znode_count\t7\n") {
+		t.Error(got)
+	}
+}
