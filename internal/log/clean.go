@@ -177,15 +177,9 @@ func (c *cleaning) stopped() bool {
 }
 
 func (c *cleaning) run(d dirtiness) error {
-	// Compaction leaves gaps. Above the recovery point they would look as if a power failure had taken what is missing; so
-	// that point has to be above all that is cleaned, on disk.
+	// A record must not go before the one that supersedes it is on disk; the two may lie in different groups.
 	if err := c.l.Flush(d.to); err != nil {
 		return err
-	}
-	if c.l.o.Flushed != nil {
-		if err := c.l.o.Flushed(c.l); err != nil {
-			return err
-		}
 	}
 	keys, err := c.keys(d.from, d.to)
 	if err != nil {

@@ -331,7 +331,6 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		files:   &d.files,
 		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
 		Lowered: func(*Log) error { return d.checkpointLowered(dir) },
-		Flushed: func(*Log) error { return d.checkpointRecovery(dir) },
 		Full:    func(_ *Log, err error) { d.full(dir, err) },
 		Room:    d.room(dir, key.topic),
 		Failed: func(_ *Log, err error) {

@@ -13,7 +13,8 @@ import (
 // flusher is the state of a log's group commit: one goroutine syncs, the others that come meanwhile wait, and the next
 // sync serves all of them.
 type flusher struct {
-	point   atomic.Int64 // the recovery point: everything below is on disk
+	point   atomic.Int64 // the recovery point: everything below is on disk, and need not be read after a crash
+	synced  atomic.Int64 // everything below is on disk; beyond the recovery point while a full disk has no room for the epochs
 	lastMs  atomic.Int64 // when the last flush ended
 	dirty   atomic.Bool  // files were created or removed since the directory was synced
 	newborn atomic.Bool  // never flushed: it may not be on disk that there is such a log
@@ -29,6 +30,12 @@ type flusher struct {
 
 func (f *flusher) init() { f.cond.L = &f.mu }
 
+// reset begins anew: the log is on disk up to an offset.
+func (f *flusher) reset(offset int64) {
+	f.point.Store(offset)
+	f.synced.Store(offset)
+}
+
 // fail wakes those who wait.
 func (f *flusher) fail(err error) {
 	f.mu.Lock()
@@ -41,9 +48,8 @@ func (f *flusher) fail(err error) {
 
 // truncated takes the recovery point back. The log's mutex is held, so no flush publishes meanwhile.
 func (f *flusher) truncated(end int64) {
-	if f.point.Load() > end {
-		f.point.Store(end)
-	}
+	f.point.Store(min(f.point.Load(), end))
+	f.synced.Store(min(f.synced.Load(), end))
 	f.mu.Lock()
 	f.pending = min(f.pending, end)
 	f.mu.Unlock()
@@ -59,7 +65,7 @@ func (l *Log) Flush(upTo int64) error {
 			defer f.mu.Unlock()
 			return f.err
 		}
-		if f.point.Load() >= upTo {
+		if f.synced.Load() >= upTo {
 			f.mu.Unlock()
 			return nil
 		}
@@ -107,7 +113,7 @@ func (l *Log) flushPending() {
 	for {
 		f.mu.Lock()
 		upTo := f.pending
-		if f.err != nil || f.point.Load() >= upTo {
+		if f.err != nil || f.synced.Load() >= upTo {
 			f.soon = false
 			f.cond.Broadcast()
 			f.mu.Unlock()
@@ -126,7 +132,7 @@ func (l *Log) FlushPending() {
 	f := &l.flush
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.err == nil && f.point.Load() < f.pending {
+	for f.err == nil && f.synced.Load() < f.pending {
 		f.cond.Wait()
 	}
 }
@@ -197,7 +203,15 @@ func (l *Log) flushAll(closing bool) error {
 			return l.syncFailed(err)
 		}
 	}
-	if err := l.epochs.save(); err != nil {
+	// Without room for the epochs the records are on disk all the same; they are read after a crash, and tell their epochs.
+	err := l.epochs.save()
+	saved := err == nil
+	switch {
+	case isNoSpace(err):
+		if l.o.Full != nil {
+			l.o.Full(l, err)
+		}
+	case err != nil:
 		return l.syncFailed(err)
 	}
 	if l.flush.newborn.Load() || l.flush.dirty.Load() {
@@ -222,8 +236,9 @@ func (l *Log) flushAll(closing bool) error {
 	if next > l.end.Load() {
 		l.end.Store(next)
 	}
-	if next > l.flush.point.Load() {
-		l.flush.point.Store(next)
+	l.flush.synced.Store(max(next, l.flush.synced.Load()))
+	if saved {
+		l.flush.point.Store(max(next, l.flush.point.Load()))
 	}
 	l.flush.lastMs.Store(l.now().UnixMilli())
 	return nil

@@ -52,9 +52,6 @@ type Options struct {
 	// the log locked.
 	Lowered func(l *Log) error
 
-	// Flushed writes the recovery point's checkpoint, before a compaction; nil: there is none.
-	Flushed func(l *Log) error
-
 	// Failed is told once, when the log is taken out of service by an I/O error.
 	Failed func(l *Log, err error)
 

@@ -161,6 +161,16 @@ func (ps *producers) firstUnstable() int64 {
 	return first
 }
 
+// transactional tells whether a transaction of any producer has ended here.
+func (ps *producers) transactional() bool {
+	for _, p := range ps.byID {
+		if p.coordinatorEpoch >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // expire forgets the producers that wrote nothing since a time and have no transaction open.
 func (ps *producers) expire(beforeMs int64) {
 	for id, p := range ps.byID {

@@ -75,7 +75,7 @@ func (l *Log) startEmpty(offset int64) error {
 	l.start.Store(offset)
 	l.highWatermark.Store(offset)
 	l.end.Store(offset)
-	l.flush.point.Store(offset)
+	l.flush.reset(offset)
 	l.flush.lastMs.Store(l.now().UnixMilli())
 	s.closeFile() // until there is something to write
 	if offset == 0 && l.flush.newborn.Load() {
@@ -136,25 +136,17 @@ func (l *Log) loadClean(list []*segment) error {
 		l.producers.reset(l.next)
 		return nil
 	}
-	from, err := l.restoreSnapshot(l.next)
-	if err != nil {
-		return err
-	}
-	return l.replayProducers(from, l.next)
+	return l.restoreProducers(l.next, max(l.o.HighWatermark, l.start.Load()))
 }
 
 // recoverSegments walks the segments from the recovery point on.
 func (l *Log) recoverSegments(list []*segment) ([]*segment, error) {
 	first := max(floor(list, l.o.RecoveryPoint), 0)
 	// The producers' state at the start of the walk: from a snapshot there or before.
-	from, err := l.restoreSnapshot(list[first].base)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.replayProducers(from, list[first].base); err != nil {
-		return nil, err
-	}
 	base := list[first].base
+	if err := l.restoreProducers(base, max(l.o.HighWatermark, l.start.Load())); err != nil {
+		return nil, err
+	}
 	if err := l.removeSnapshots(func(offset int64) bool { return offset > base }); err != nil {
 		return nil, err
 	}
@@ -331,7 +323,12 @@ func (l *Log) enterService(list []*segment, clean bool) error {
 	l.segments.Store(&list)
 	l.highWatermark.Store(min(max(l.o.HighWatermark, start), l.next))
 	l.end.Store(l.next)
-	l.flush.point.Store(max(point, start))
+	if !l.flush.newborn.Load() {
+		// Of a log that was never flushed a start that was moved up says nothing of what is on disk: the next open would take
+		// the log itself for known there.
+		point = max(point, start)
+	}
+	l.flush.reset(point)
 	empty := len(list) == 1 && active.written == 0 && !active.dirtyIndex
 	l.flush.dirty.Store(!clean && !empty)
 	l.flush.lastMs.Store(l.now().UnixMilli())

@@ -115,7 +115,7 @@ func jitter(cfg *Config) int64 {
 // takeSnapshot writes the producers' state at an offset, unless the file is there. It is synced by the next flush. mu
 // is held.
 func (l *Log) takeSnapshot(offset int64) error {
-	if n := len(l.snapshots); n > 0 && l.snapshots[n-1] >= offset || offset <= l.start.Load() && n == 0 {
+	if n := len(l.snapshots); n > 0 && l.snapshots[n-1] >= offset || offset <= l.start.Load() && n == 0 && len(l.producers.byID) == 0 {
 		return nil
 	}
 	path := segmentPath(l.dir, offset, snapshotSuffix)

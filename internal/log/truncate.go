@@ -166,7 +166,7 @@ func (l *Log) restartAt(offset int64) error {
 	if err == nil {
 		err = l.syncNames()
 	}
-	l.flush.point.Store(offset)
+	l.flush.reset(offset)
 	return l.truncateFailed(err)
 }
 
@@ -209,11 +209,7 @@ func (l *Log) reloadProducers(end int64) error {
 	if err := l.removeSnapshots(func(offset int64) bool { return offset > end }); err != nil {
 		return err
 	}
-	from, err := l.restoreSnapshot(end)
-	if err != nil {
-		return err
-	}
-	if err := l.replayProducers(from, end); err != nil {
+	if err := l.restoreProducers(end, l.highWatermark.Load()); err != nil {
 		return err
 	}
 	l.producers.replicated(l.highWatermark.Load())
@@ -234,6 +230,51 @@ func (l *Log) removeSnapshots(which func(offset int64) bool) error {
 	l.snapshots = slices.DeleteFunc(l.snapshots, which)
 	l.unsyncedSnapshots = slices.DeleteFunc(slices.Clone(l.unsyncedSnapshots), which)
 	return nil
+}
+
+// restoreProducers brings the producers' state to an offset: from the last snapshot and the batches behind it. A snapshot
+// does not tell of transactions that have ended above the high watermark, and so hold the last stable offset back still:
+// these are found from a snapshot below the high watermark.
+func (l *Log) restoreProducers(end, highWatermark int64) error {
+	from, err := l.restoreSnapshot(end)
+	if err != nil {
+		return err
+	}
+	if highWatermark < from && l.producers.transactional() {
+		found, err := l.markersBetween(highWatermark, from)
+		if err == nil && found {
+			err = l.findUnreplicated(highWatermark, from)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return l.replayProducers(from, end)
+}
+
+// findUnreplicated finds the transactions that have ended between two offsets.
+func (l *Log) findUnreplicated(highWatermark, end int64) error {
+	state := l.producers
+	l.producers = producers{}
+	from, err := l.restoreSnapshot(highWatermark)
+	if err == nil {
+		err = l.replayProducers(from, end)
+	}
+	state.unreplicated = l.producers.unreplicated
+	l.producers = state
+	return err
+}
+
+// markersBetween tells whether a control batch starts between two offsets.
+func (l *Log) markersBetween(from, end int64) (found bool, err error) {
+	list := *l.segments.Load()
+	for i := max(floor(list, from), 0); i < len(list) && list[i].base < end && !found && err == nil; i++ {
+		err = l.walkHeaders(list[i], from, end, func(b record.Batch, _ *walker, _, _ int64) error {
+			found = found || b.IsControl()
+			return nil
+		})
+	}
+	return found, err
 }
 
 // restoreSnapshot loads the last snapshot at or below an offset, and removes those that are damaged. It returns the
@@ -279,6 +320,24 @@ func (l *Log) replayProducers(from, end int64) error {
 }
 
 func (l *Log) replaySegment(s *segment, from, end int64) error {
+	return l.walkHeaders(s, from, end, func(b record.Batch, w *walker, pos, limit int64) (err error) {
+		if !b.HasProducerID() {
+			return nil
+		}
+		if b.IsControl() {
+			if b, err = w.batch(pos, limit); err != nil {
+				return corruptBatch(s, err)
+			}
+		}
+		if err := l.producers.replay(b, func(completedTxn, int64) error { return nil }); err != nil {
+			return corruptBatch(s, err)
+		}
+		return nil
+	})
+}
+
+// walkHeaders gives the headers of the batches that start between two offsets in a segment, with their positions.
+func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w *walker, pos, limit int64) error) error {
 	f, err := s.acquire()
 	if err != nil {
 		return err
@@ -287,7 +346,15 @@ func (l *Log) replaySegment(s *segment, from, end int64) error {
 	w := newWalker(f, walkChunk)
 	defer w.close()
 	limit := max(s.written, s.size.Load())
-	for pos := int64(0); pos < limit; {
+	pos := int64(0)
+	if from > s.base {
+		s.mu.Lock()
+		if s.loaded {
+			pos = s.idx.lookup(from - s.base)
+		}
+		s.mu.Unlock()
+	}
+	for pos < limit {
 		b, bytes, err := w.header(pos, limit)
 		if err != nil {
 			return corruptBatch(s, err)
@@ -295,14 +362,9 @@ func (l *Log) replaySegment(s *segment, from, end int64) error {
 		if b.BaseOffset() >= end {
 			return nil
 		}
-		if b.HasProducerID() && b.BaseOffset() >= from {
-			if b.IsControl() {
-				if b, err = w.batch(pos, limit); err != nil {
-					return corruptBatch(s, err)
-				}
-			}
-			if err := l.producers.replay(b, func(completedTxn, int64) error { return nil }); err != nil {
-				return corruptBatch(s, err)
+		if b.BaseOffset() >= from {
+			if err := do(b, w, pos, limit); err != nil {
+				return err
 			}
 		}
 		pos += bytes

@@ -25,7 +25,7 @@ const (
 	slotBytes = 24
 
 	// MinMapKeys is how many keys a map takes at least.
-	MinMapKeys = 1024
+	MinMapKeys = 8
 )
 
 // NewOffsetMap makes a map that takes up to keys keys, or as many as fit the bytes with the load factor (0 to 1, as
