@@ -84,9 +84,9 @@ func TestSessionMoves(t *testing.T) {
 // TestExpiry lets sessions end that are not heard of, and live those that only ping.
 func TestExpiry(t *testing.T) {
 	ts := newServer(t)
-	silent := ts.session(300)
+	silent := ts.session(1000)
 	silent.must(ephemeral("/silent"))
-	gone := ts.session(300)
+	gone := ts.session(1000)
 	gone.must(ephemeral("/gone"))
 	_ = gone.Close()
 	pinging := ts.session(3000)
