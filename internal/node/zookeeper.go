@@ -118,10 +118,11 @@ func (n *Node) connectZooKeeper(ctx context.Context, z config.ZooKeeper) (*zk.Cl
 // listener between brokers.
 func (n *Node) openZooKeeper() (journal.Journal, error) {
 	return zk.Open(n.zoo, zk.EngineOptions{
-		NodeID:   n.id.nodeID,
-		Endpoint: n.Addr(n.ls.ControlPlane),
-		Logger:   n.logs.Part("journal"),
-		Now:      n.now,
+		NodeID:    n.id.nodeID,
+		Endpoint:  n.Addr(n.ls.ControlPlane),
+		Directory: n.lockedDirectory(),
+		Logger:    n.logs.Part("journal"),
+		Now:       n.now,
 	})
 }
 
@@ -131,15 +132,20 @@ func (n *Node) registerInZooKeeper(ctx context.Context, v *config.Values) error 
 	for _, a := range n.addrs {
 		info.Endpoints = append(info.Endpoints, metadata.Endpoint{Name: a.Name, Host: a.Host, Port: uint16(a.Port), SecurityProtocol: securityProtocols[a.Protocol]})
 	}
-	for _, d := range n.dirs.Dirs() {
-		if d.Err == nil && d.ID != [16]byte{} {
-			info.Directory = metadata.UUID(d.ID).String()
-			break
-		}
-	}
+	info.Directory = n.lockedDirectory()
 	err := n.zoo.Register(ctx, info)
 	if errors.Is(err, zk.ErrInUse) {
 		return fmt.Errorf("%w: %w", errNodeInUse, err)
 	}
 	return err
+}
+
+// lockedDirectory is the id of a log directory that this process holds the lock of: an older process with it is dead.
+func (n *Node) lockedDirectory() string {
+	for _, d := range n.dirs.Dirs() {
+		if d.Err == nil && d.ID != [16]byte{} {
+			return metadata.UUID(d.ID).String()
+		}
+	}
+	return ""
 }

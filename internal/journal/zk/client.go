@@ -176,3 +176,10 @@ func (c *Client) forget(e *Engine) {
 	defer c.mu.Unlock()
 	c.engines = slices.DeleteFunc(c.engines, func(o *Engine) bool { return o == e })
 }
+
+// hasRegistered reports whether this process has registered a broker.
+func (c *Client) hasRegistered(id int32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.regs, func(r *registration) bool { return r.info.ID == id })
+}

@@ -30,16 +30,43 @@ func (e *Engine) elect(s *session) (again time.Duration, err error) {
 	case gone >= 0 && gone == e.controller.id:
 		e.log.Info("the controller's process has ended, taking over", "controller", gone)
 		takeOver = e.controller.zxid
-	case !e.isOurs(s):
+	case e.controller.session == s.id():
+		// Ours, at an epoch that somebody changed since.
+	case e.controller.id == e.o.NodeID:
+		dead, err := e.isDead(s)
+		if err != nil {
+			return 0, err
+		}
+		if !dead {
+			e.follow(e.head.Epoch, -1, "")
+			return lookAgain, nil
+		}
+		e.log.Info("an older process of this node led the metadata log, taking over")
+		takeOver = e.controller.zxid
+	default:
 		return 0, e.followController(s)
 	}
 	return 0, e.campaign(s, takeOver)
 }
 
-// isOurs reports whether /controller was made by this node and may be taken over: by an older process or session, which
-// cannot live while this one has the node's directories, or by this session, at an epoch that somebody changed since.
-func (e *Engine) isOurs(s *session) bool {
-	return e.controller.session == s.id() || e.controller.id == e.o.NodeID && e.controller.session != 0
+// lookAgain is how often a node looks whether somebody else who leads under its id is known to be dead meanwhile.
+const lookAgain = time.Second
+
+// isDead reports whether the leader, which has this node's id, is known to be dead: this process has its directory, or its
+// registration, which a living process would have kept.
+func (e *Engine) isDead(s *session) (bool, error) {
+	if e.c.hasRegistered(e.o.NodeID) {
+		return true, nil
+	}
+	n, err := s.get(e.ctx, headPath)
+	if err != nil {
+		return false, e.explain(headPath, err)
+	}
+	h, err := parseHead(n.data)
+	if err != nil {
+		return false, corrupt(err)
+	}
+	return e.o.Directory != "" && h.Directory == e.o.Directory && h.Leader == e.o.NodeID, nil
 }
 
 // takeGone returns whose process is known to have ended, once.
@@ -95,11 +122,11 @@ func (e *Engine) campaign(s *session, takeOver int64) error {
 		if tried >= 0 && e.controller.session == s.id() && h.Writer == e.writer && h.Epoch == tried && epochBefore == tried {
 			return e.won(s, n, epochVersion) // the answer got lost
 		}
-		if there && !e.isOurs(s) && e.controller.zxid != takeOver {
-			return e.followController(s)
+		if there && e.controller.session != s.id() && e.controller.zxid != takeOver {
+			return e.pressAgain()
 		}
 		epoch := max(epochBefore, h.Epoch) + 1
-		h.Epoch, h.Leader, h.Endpoint, h.Writer = epoch, e.o.NodeID, e.o.Endpoint, e.writer
+		h.Epoch, h.Leader, h.Endpoint, h.Directory, h.Writer = epoch, e.o.NodeID, e.o.Endpoint, e.o.Directory, e.writer
 		var o ops
 		if there {
 			o = append(o, s.delete(controllerPath, e.controller.version))
@@ -124,6 +151,12 @@ func (e *Engine) campaign(s *session, takeOver int64) error {
 			return err
 		}
 	}
+}
+
+// pressAgain has the loop look at /controller again, after somebody else was quicker.
+func (e *Engine) pressAgain() error {
+	e.Campaign()
+	return nil
 }
 
 // readEpoch reads /controller_epoch, and makes it if it is not there.
@@ -161,7 +194,7 @@ func (e *Engine) won(s *session, n znode, epochVersion int32) error {
 		e.mu.Unlock()
 		return errSessionOver
 	}
-	e.fence, e.appends, e.next = f, nil, e.head.EndOffset
+	e.fence, e.appends, e.next, e.resigning = f, nil, e.head.EndOffset, false
 	e.status.Leader, e.status.Epoch, e.endpoint, e.status.Voters = e.o.NodeID, f.epoch, e.o.Endpoint, voters(e.o.NodeID)
 	e.status.EndOffset = e.next
 	tell := e.onLead
@@ -207,20 +240,21 @@ func (e *Engine) resign(ctx context.Context) (began bool, err error) {
 		return false, nil
 	}
 	e.mu.Lock()
-	e.next = -1 // no offset is: the controller learns from Follow
+	e.resigning = true
 	e.mu.Unlock()
-	for e.hasAppends() {
-		if err := e.write(f); err != nil {
-			return false, err
-		}
+	for err == nil && e.hasAppends() {
+		err = e.write(f)
 	}
 	e.log.Info("handing over the metadata log", "epoch", f.epoch)
 	e.yieldUntil = time.Now().Add(yieldFor)
 	e.depose()
-	_, err = f.s.try(ctx, ops{f.check(), f.s.delete(controllerPath, -1)})
-	if errors.Is(err, gozk.ErrNoNode) || errors.Is(err, gozk.ErrBadVersion) {
+	if err == nil {
+		_, err = f.s.try(ctx, ops{f.check(), f.s.delete(controllerPath, -1)})
+	}
+	if errors.Is(err, errLost) || errors.Is(err, gozk.ErrNoNode) || errors.Is(err, gozk.ErrBadVersion) {
 		err = nil // somebody else saw to it
 	}
+	e.Campaign() // or, after an error, this node is the one that may go on
 	return true, err
 }
 

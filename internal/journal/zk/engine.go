@@ -18,8 +18,11 @@ type EngineOptions struct {
 	// Endpoint is "host:port" where this node answers requests for the active controller: its broker's inter-broker
 	// listener.
 	Endpoint string
-	Logger   *slog.Logger
-	Now      func() time.Time
+	// Directory is the id of a log directory that this process holds the lock of, "" when there is none: a leader with this
+	// node's id and this directory is an older process that is dead. Without it, that is known once the broker is registered.
+	Directory string
+	Logger    *slog.Logger
+	Now       func() time.Time
 }
 
 // Engine is a journal.Journal in ZooKeeper. One goroutine asks ZooKeeper and calls the handler; everything else leaves
@@ -42,6 +45,7 @@ type Engine struct {
 	changed   chan struct{}
 	fence     *fence // while this node leads: what every write of it checks
 	next      int64  // offset of the next append
+	resigning bool   // no append is taken any more
 	closed    bool
 	failed    error
 	onLead    []func()
@@ -128,7 +132,7 @@ func (e *Engine) Append(epoch int32, offset, timestampMs int64, values [][]byte)
 		return e.failed
 	case e.closed:
 		return journal.ErrClosed
-	case e.fence == nil || e.fence.epoch != epoch:
+	case e.fence == nil || e.fence.epoch != epoch || e.resigning:
 		return fmt.Errorf("%w: at epoch %d", journal.ErrNotLeader, epoch)
 	case offset != e.next:
 		return fmt.Errorf("%w: offset %d, the end is %d", journal.ErrUnexpectedOffset, offset, e.next)

@@ -55,6 +55,7 @@ func TestOneNode(t *testing.T) {
 
 func TestThreeNodes(t *testing.T) {
 	w := newWorld(t)
+	w.inFlight = 1
 	members := []*member{w.join(1), w.join(2), w.join(3)}
 	last := int64(-1)
 	for round := range int32(3) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"gregor/internal/journal"
+
 	gozk "github.com/go-zookeeper/zk"
 )
 
@@ -160,7 +162,46 @@ func TestDeadLeader(t *testing.T) {
 	b2 := w.join(2)
 	w.leader(b2)
 	w.all(b2.mustAppend("of the second again"), b2)
+
+	// A process of the same id with other directories says nothing of the one that leads. Its registration does.
+	c := w.connect(2)
+	c.directory = "another"
+	c.open()
+	for i := range 20 {
+		w.all(b2.mustAppend(fmt.Sprint("still there ", i)), b2, c)
+	}
+	if c.leads() || c.engine.Status().Leader != -1 {
+		t.Fatalf("a second process with the same id took over: %+v", c.engine.Status())
+	}
+	b2.kill()
+	if err := c.client.Register(t.Context(), BrokerInfo{ID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	w.leader(c)
+	w.all(c.mustAppend("of the third"), c)
 	w.check()
+}
+
+// TestHeadGoesBack: a ZooKeeper that is not the one that it was ends the journal, rather than to lose what was committed.
+func TestHeadGoesBack(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.join(1), w.join(2)
+	l := w.settled(a, b)
+	old, _, err := w.plain.Get(w.path(headPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.all(l.mustAppend("later"), a, b)
+	if _, err := w.plain.Set(w.path(headPath), old, -1); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = l.append("on what is gone")
+	for _, m := range []*member{a, b} {
+		w.until("an end", func() bool { return m.failure() != nil })
+		if err := m.failure(); !is(err, journal.ErrCorrupt) || !strings.Contains(err.Error(), "went back") {
+			t.Errorf("failed with %v", err)
+		}
+	}
 }
 
 // TestOperator: what people may delete or change, and what not.

@@ -40,7 +40,9 @@ type head struct {
 	Epoch    int32  `json:"epoch"`
 	Leader   int32  `json:"leader"`
 	Endpoint string `json:"endpoint"` // where the leader answers requests for the active controller
-	Writer   string `json:"writer"`   // the process that leads, so that it knows its own election after an answer got lost
+	// Directory is the id of a log directory that the leader has the lock of: whoever has it now knows that it is dead.
+	Directory string `json:"directory,omitempty"`
+	Writer    string `json:"writer"` // the process that leads, so that it knows its own election after an answer got lost
 
 	First     int64 `json:"first"`     // first znode of the log; a batch begins there
 	Last      int64 `json:"last"`      // last one; First-1 when there is none. A batch ends there

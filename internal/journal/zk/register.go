@@ -71,6 +71,9 @@ func (c *Client) Register(ctx context.Context, info BrokerInfo) error {
 			return ErrClosed
 		}
 		c.regs = append(c.regs, r)
+		for _, e := range c.engines { // one may wait to know that a leader of this id is dead
+			e.Campaign()
+		}
 		c.wg.Go(func() { c.keep(r, s) })
 		return nil
 	}

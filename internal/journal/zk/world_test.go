@@ -24,12 +24,13 @@ import (
 // world is a ZooKeeper with members of a log. The ZooKeeper is that of GREGOR_ZOOKEEPER (host:port, or several of an
 // ensemble), or our own one in this process.
 type world struct {
-	t       *testing.T
-	servers string
-	chroot  string
-	plain   *gozk.Conn // without faults, to look
-	history history
-	session time.Duration
+	t        *testing.T
+	servers  string
+	chroot   string
+	plain    *gozk.Conn // without faults, to look
+	history  history
+	session  time.Duration
+	inFlight int // zookeeper.max.in.flight.requests; 0: its default
 
 	config zookeeper.Config  // of our own server
 	server *zookeeper.Server // nil: another one
@@ -107,11 +108,12 @@ func (w *world) path(p string) string { return w.chroot + p }
 // member is a client and an engine with a handler that keeps what it is told.
 type member struct {
 	*world
-	id     int32
-	client *Client
-	engine *Engine
-	link   *link
-	told   *told
+	id        int32
+	directory string
+	client    *Client
+	engine    *Engine
+	link      *link
+	told      *told
 }
 
 // told is what a handler was told.
@@ -247,7 +249,7 @@ func (w *world) check() {
 
 func (w *world) options(l *link) Options {
 	logger := slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: logLevel()}))
-	return Options{Connect: w.servers + w.chroot, SessionTimeout: w.session, ConnectionTimeout: 20 * time.Second, Dial: l.dial, Logger: logger}
+	return Options{Connect: w.servers + w.chroot, SessionTimeout: w.session, ConnectionTimeout: 20 * time.Second, MaxInFlight: w.inFlight, Dial: l.dial, Logger: logger}
 }
 
 func logLevel() slog.Level {
@@ -277,7 +279,7 @@ func (w *world) join(id int32) *member {
 
 func (w *world) connect(id int32) *member {
 	w.t.Helper()
-	m := &member{world: w, id: id, link: newLink()}
+	m := &member{world: w, id: id, link: newLink(), directory: fmt.Sprint("directory of ", id)}
 	o := w.options(m.link)
 	o.Logger = o.Logger.With("node", id)
 	c, err := Connect(w.t.Context(), o)
@@ -292,7 +294,7 @@ func (w *world) connect(id int32) *member {
 func (m *member) open() {
 	m.t.Helper()
 	m.told = &told{h: &m.history, id: m.id, values: map[int64]string{}, lead: -1, leader: -1, epoch: -1}
-	e, err := Open(m.client, EngineOptions{NodeID: m.id, Endpoint: fmt.Sprintf("host%d:9092", m.id), Logger: m.client.log})
+	e, err := Open(m.client, EngineOptions{NodeID: m.id, Endpoint: fmt.Sprintf("host%d:9092", m.id), Directory: m.directory, Logger: m.client.log})
 	if err == nil {
 		err = e.Start(m.told)
 	}
