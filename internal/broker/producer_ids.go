@@ -42,6 +42,21 @@ func (p *producerIDs) next(ctx context.Context, done func(int64, error)) {
 	}
 }
 
+// fill asks for a block while there is none.
+func (p *producerIDs) fill(ctx context.Context) {
+	p.mu.Lock()
+	ask := !p.asking && p.from == p.to && p.spare.from == p.spare.to
+	p.asking = p.asking || ask
+	p.mu.Unlock()
+	if ask {
+		p.allocate(ctx, p.allocated)
+	}
+}
+
+// PrepareProducerIDs asks the controller for a block of producer ids before anybody needs one, so that producers can begin
+// while it is away. It does not wait.
+func (b *Broker) PrepareProducerIDs(ctx context.Context) { b.producerIDs.fill(ctx) }
+
 func (p *producerIDs) take() (int64, bool) {
 	if p.from == p.to {
 		p.from, p.to = p.spare.from, p.spare.to

@@ -29,6 +29,7 @@ func (n *Node) newRegistration(values *config.Values) {
 		taken:   n.dirs.SetBrokerEpoch,
 		inUse:   n.idInUse,
 		fail:    n.fail,
+		adrift:  n.adrift,
 		hurry:   n.hurry,
 	}
 	n.reg.epoch.Store(-1)

@@ -66,7 +66,10 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 	if e, ok := j.(peerless); ok {
 		o.Endpoint, o.Gone = e.Endpoint, e.PeerGone
 	}
-	if n.roles.Controller {
+	switch {
+	case n.zoo != nil:
+		o.Local = n.moored()
+	case n.roles.Controller:
 		o.Local = n.ctrl
 	}
 	n.fwd = forward.New(o)

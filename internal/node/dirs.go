@@ -39,6 +39,7 @@ func (n *Node) openDirs(v *config.Values) error {
 		StartCheckpointInterval: v.Millis("log.flush.start.offset.checkpoint.interval.ms"),
 		HighWatermarkInterval:   v.Millis("replica.high.watermark.checkpoint.interval.ms"),
 		Cleaner:                 func() log.CleanerConfig { return cleanerConfig(n.live.Load()) },
+		Ballast:                 8 << 20,
 		Reserve:                 func() int64 { return n.live.Load().Int64("log.dirs.reserved.bytes") },
 		Offline:                 n.dirOffline,
 	})

@@ -233,6 +233,8 @@ func (n *Node) startBroker(ctx context.Context, values *config.Values) error {
 	close(n.ready)
 	if n.zoo == nil {
 		n.serveClients()
+	} else {
+		n.brk.PrepareProducerIDs(context.WithoutCancel(ctx)) // for the time when ZooKeeper is away
 	}
 	return nil
 }
@@ -257,7 +259,7 @@ func (n *Node) newBroker() {
 		Logger:       n.logs.Part("broker"),
 	}
 	if n.zoo != nil {
-		o.ControlPlane = &broker.ControlPlane{Listener: n.ls.ControlPlane, Controller: n.ctrl, Leader: n.ctrl.Leader, Dial: n.dial}
+		o.ControlPlane = &broker.ControlPlane{Listener: n.ls.ControlPlane, Controller: n.moored(), Leader: n.ctrl.Leader, Dial: n.dial}
 	}
 	n.brk = broker.New(o)
 	if n.zoo != nil {

@@ -35,6 +35,7 @@ type registration struct {
 	taken   func(epoch int64)               // told of each epoch that this broker is given
 	inUse   func(ctx context.Context) error // says who else has this broker's id
 	fail    func(error)                     // the broker cannot stay in the cluster
+	adrift  func() bool                     // it learns of no metadata any more, and is to be fenced
 
 	epoch  atomic.Int64  // -1 before the first registration
 	known  atomic.Int64  // metadata offset that the controller waits for
@@ -121,6 +122,9 @@ func (g *registration) caughtUp(ctx context.Context) error {
 // unfence sends heartbeats until the controller lets the broker lead.
 func (g *registration) unfence(ctx context.Context) error {
 	for {
+		if g.adrift() {
+			return errAdrift
+		}
 		resp, err := g.heartbeat(ctx, false)
 		switch {
 		case err == nil && !resp.IsFenced:
@@ -143,6 +147,9 @@ func (g *registration) unfence(ctx context.Context) error {
 	}
 }
 
+// errAdrift is why a broker does not ask to be unfenced.
+var errAdrift = errors.New("it has no connection to ZooKeeper")
+
 // isUnknown reports that the controller does not know this broker's epoch: it was unregistered, or somebody else has
 // registered with its id.
 func isUnknown(err error) bool {
@@ -155,6 +162,12 @@ func (g *registration) heartbeat(ctx context.Context, shutdown bool) (*kmsg.Brok
 	req.BrokerID, req.BrokerEpoch, req.WantShutdown = g.id, g.epoch.Load(), shutdown
 	req.CurrentMetadataOffset = g.image().Offset()
 	req.OfflineLogDirs = g.dirs()
+	if req.WantFence = g.adrift() && !shutdown; req.WantFence {
+		// It must not arrive when this is not so any more.
+		soon, cancel := context.WithTimeout(ctx, g.live.Load().Millis("broker.heartbeat.interval.ms"))
+		defer cancel()
+		ctx = soon
+	}
 	resp, err := ask[*kmsg.BrokerHeartbeatResponse](ctx, g.to, req)
 	if err != nil {
 		return nil, err
@@ -176,12 +189,20 @@ func (g *registration) beat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.done.Go(func() {
-		for g.rest(ctx) {
+		for adrift := false; g.rest(ctx); {
 			fenced := false
 			resp, err := g.heartbeat(ctx, false)
 			switch {
 			case err == nil:
 				fenced = resp.IsFenced
+				if was := adrift; fenced && g.adrift() {
+					// It goes on asking at the usual pace.
+					if adrift, fenced = true, false; !was {
+						g.log.Warn("this broker has no connection to ZooKeeper, while the controller has one: it is fenced until it has one again")
+					}
+				} else {
+					adrift = false
+				}
 			case ctx.Err() != nil:
 				return
 			case isUnknown(err):
@@ -196,6 +217,7 @@ func (g *registration) beat() {
 					g.fail(err)
 					return
 				}
+			case errors.Is(err, context.DeadlineExceeded): // nobody hears that it wants to be fenced
 			default:
 				g.log.Warn("heartbeat failed", "error", err.Error())
 			}

@@ -355,6 +355,96 @@ func TestControllerLosesZooKeeper(t *testing.T) {
 	})
 }
 
+// TestBrokerLosesZooKeeper: a broker is cut off from ZooKeeper alone. It reaches the controller, but learns of nothing, so it
+// is fenced and leads nothing; it comes back by itself. When all lose ZooKeeper together nobody is fenced, then or later.
+func TestBrokerLosesZooKeeper(t *testing.T) {
+	const session = 1500 * time.Millisecond
+	z := startZooKeeper(t)
+	cables := make([]*cable, 3)
+	nodes := make([]*Node, 3)
+	for i := range nodes {
+		cables[i] = &cable{}
+		var err error
+		if nodes[i], err = startOver(t, cables[i], t.TempDir(), z.connect(), fmt.Sprintf("broker.id=%d", i), fmt.Sprintf("zookeeper.session.timeout.ms=%d", session.Milliseconds()), "broker.heartbeat.interval.ms=100"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := within(t)
+	cl := client(t, nodes[0], kgo.RequiredAcks(kgo.AllISRAcks()), kgo.MetadataMinAge(10*time.Millisecond))
+	adm := kadm.NewClient(cl)
+	if _, err := adm.CreateTopic(ctx, 3, 3, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	epochs := func() (text string) {
+		for _, p := range nodes[0].ctrl.Image().Topic("t").Partitions {
+			text += fmt.Sprintf("%d at %d, ISR %v; ", p.Leader, p.LeaderEpoch, p.ISR)
+		}
+		return text
+	}
+	broker := func(id int32) error {
+		for _, n := range nodes {
+			if b := n.ctrl.Image().Broker(id); b.Fenced {
+				return fmt.Errorf("broker %d says that broker %d is fenced", n.NodeID(), id)
+			}
+		}
+		return nil
+	}
+	produce := func() {
+		t.Helper()
+		if err := cl.ProduceSync(within(t), &kgo.Record{Topic: "t", Value: []byte("v")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	produce()
+	eventually(t, func() error { // all know of the topic
+		for _, n := range nodes {
+			if o := n.ctrl.Image().Offset(); o != nodes[0].ctrl.Image().Offset() {
+				return fmt.Errorf("broker %d has the metadata up to %d", n.NodeID(), o)
+			}
+		}
+		return nil
+	})
+	// All of them: longer than a session, and than a session behind its end.
+	before := epochs()
+	z.end()
+	began := time.Now()
+	for time.Since(began) < 2*session {
+		produce()
+	}
+	z.start()
+	if _, err := adm.CreateTopic(within(t), 1, 3, nil, "u"); err != nil {
+		t.Fatal(err)
+	}
+	if after := epochs(); after != before {
+		t.Errorf("leaders were %s and are %s", before, after)
+	}
+	// One of them.
+	cables[1].pull(strings.TrimPrefix(z.connect(), "zookeeper.connect="))
+	eventually(t, func() error {
+		if b := nodes[0].ctrl.Image().Broker(1); !b.Fenced {
+			return errors.New("broker 1 is not fenced")
+		}
+		for _, p := range nodes[0].ctrl.Image().Topic("t").Partitions {
+			if p.Leader == 1 || slices.Contains(p.ISR, 1) {
+				return fmt.Errorf("broker 1 leads, or is in sync: %s", epochs())
+			}
+		}
+		return nil
+	})
+	for range 10 {
+		produce()
+	}
+	cables[1].pull("")
+	eventually(t, func() error {
+		for _, p := range nodes[0].ctrl.Image().Topic("t").Partitions {
+			if len(p.ISR) != 3 {
+				return errors.New(epochs())
+			}
+		}
+		return broker(1)
+	})
+}
+
 // TestControlPlaneListener: the controller is asked at control.plane.listener.name only, if it is set.
 func TestControlPlaneListener(t *testing.T) {
 	z := startZooKeeper(t)
