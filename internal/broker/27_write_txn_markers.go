@@ -73,7 +73,8 @@ type markerWait struct {
 // write has one marker written. code is set before the wait for it ends.
 func (w *writingMarkers) write(m *kmsg.WriteTxnMarkersRequestMarker, topic string, partition int32, code *int16) {
 	w.waiting.begin()
-	if topic == group.Topic {
+	part, err := w.b.replicas.Partition(topic, partition)
+	if err == nil && topic == group.Topic {
 		w.b.groups.EndTransaction(partition, coordinator.Marker{
 			ProducerID: m.ProducerID, ProducerEpoch: m.ProducerEpoch, Commit: m.Committed,
 			CoordinatorEpoch: m.CoordinatorEpoch, TransactionVersion: m.TransactionVersion,
@@ -90,7 +91,6 @@ func (w *writingMarkers) write(m *kmsg.WriteTxnMarkersRequestMarker, topic strin
 		})
 		return
 	}
-	part, err := w.b.replicas.Partition(topic, partition)
 	var info replica.Appended
 	if err == nil {
 		info, err = part.AppendMarker(log.Marker{
