@@ -12,7 +12,7 @@ RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|con
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-compare interop clean
+.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-compare bench-zookeeper interop clean
 
 all: build
 
@@ -86,6 +86,11 @@ SECONDS ?= 3
 bench-compare: export GREGOR_BINARY = build/gregor
 bench-compare: build
 	GREGOR_COMPARE=1 $(GO) test ./bench/compare -count=1 -v -timeout 60m -rounds 3 -seconds $(SECONDS) -cases '$(CASES)'
+
+# Our ZooKeeper server beside Apache's: requests a second, processor time, watches, memory, starts.
+bench-zookeeper: export GREGOR_BINARY = build/gregor
+bench-zookeeper: build
+	GREGOR_COMPARE=1 $(GO) test ./bench/zookeeper -count=1 -v -timeout 30m -rounds 3 -seconds $(SECONDS)
 
 # Apache Kafka's tools and clients, and kcat, against our broker. TARGET=apache runs the same suite on Apache Kafka itself.
 interop: build

@@ -29,6 +29,7 @@ type Options struct {
 	Java   []string // system properties of Apache's, key=value
 	Before []string // a command line that ours is started by
 	Heap   string   // of Apache's; empty: 256m
+	Fast   bool     // Apache's has the options of Kafka's scripts, for measuring
 }
 
 // Server is a running ZooKeeper server.
@@ -91,7 +92,7 @@ func (s *Server) startApache(t testing.TB) error {
 		heap = "256m"
 	}
 	s.apache, err = k.StartZooKeeper(t.Context(), reference.ZooKeeperOptions{Dir: s.options.Dir, DataDir: s.Data, Port: s.options.Port,
-		Extra: s.options.Extra, Properties: s.options.Java, Heap: heap})
+		Extra: s.options.Extra, Properties: s.options.Java, Heap: heap, Fast: s.options.Fast})
 	return err
 }
 
@@ -209,6 +210,22 @@ func (s *Server) ResidentBytes() int64 {
 		return pages * int64(os.Getpagesize())
 	}
 	return 0
+}
+
+// CPU is how long the process has worked; zero where the system does not tell.
+func (s *Server) CPU() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.Pid()))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold blanks
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
 }
 
 // Log is what the process wrote.
