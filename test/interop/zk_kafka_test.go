@@ -3,15 +3,12 @@ package interop
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,10 +37,8 @@ func startApacheBrokers(t *testing.T, connect string) *apacheBrokers {
 	}
 	b := &apacheBrokers{t: t, kafka: k}
 	root := t.TempDir()
-	var seeds []string
 	for id := range b.options {
 		port := server.FreePort(t)
-		seeds = append(seeds, fmt.Sprintf("localhost:%d", port))
 		b.options[id] = reference.BrokerOptions{Dir: filepath.Join(root, fmt.Sprint(id)), Port: port, ID: id, ZooKeeper: connect, Heap: "256m", Extra: []string{
 			"offsets.topic.num.partitions=3", "offsets.topic.replication.factor=3", "min.insync.replicas=2", "zookeeper.session.timeout.ms=6000", "replica.lag.time.max.ms=4000",
 			"log.cleaner.dedupe.buffer.size=10485760", "num.network.threads=1", "num.io.threads=2", "auto.create.topics.enable=false",
@@ -70,9 +65,9 @@ func startApacheBrokers(t *testing.T, connect string) *apacheBrokers {
 			t.Fatalf("broker %d: %v", id, err)
 		}
 	}
-	b.client = client.New(t, seeds[0], kgo.SeedBrokers(seeds...))
+	b.client = client.New(t, "", kgo.SeedBrokers(b.seeds()...))
 	b.admin = kadm.NewClient(b.client)
-	b.await("three brokers", func(ctx context.Context) error {
+	await(b.t, "three brokers", func(ctx context.Context) error {
 		brokers, err := b.admin.ListBrokers(ctx)
 		if err == nil && len(brokers) != 3 {
 			err = fmt.Errorf("%d brokers", len(brokers))
@@ -82,24 +77,11 @@ func startApacheBrokers(t *testing.T, connect string) *apacheBrokers {
 	return b
 }
 
-// await repeats something until it goes well.
-func (b *apacheBrokers) await(what string, f func(context.Context) error) time.Duration {
-	b.t.Helper()
-	began := time.Now()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
-		err := f(ctx)
-		cancel()
-		if err == nil {
-			return time.Since(began)
-		}
-		if time.Since(began) > 90*time.Second {
-			b.t.Fatalf("not within 90 s: %s: %v", what, err)
-		}
-		<-tick.C
+func (b *apacheBrokers) seeds() (all []string) {
+	for _, o := range b.options {
+		all = append(all, fmt.Sprintf("localhost:%d", o.Port))
 	}
+	return all
 }
 
 func (b *apacheBrokers) restart(id int) {
@@ -108,7 +90,7 @@ func (b *apacheBrokers) restart(id int) {
 	if b.nodes[id], err = b.kafka.StartBroker(b.t.Context(), b.options[id]); err != nil {
 		b.t.Fatal(err)
 	}
-	b.await("all replicas in sync", func(ctx context.Context) error { return client.Whole(ctx, b.admin, 3) })
+	await(b.t, "all replicas in sync", func(ctx context.Context) error { return client.Whole(ctx, b.admin, 3) })
 }
 
 // controller is the broker that the node /controller names.
@@ -157,7 +139,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.await("the configuration", func(ctx context.Context) error {
+	await(b.t, "the configuration", func(ctx context.Context) error {
 		configs, err := b.admin.DescribeTopicConfigs(ctx, "load")
 		if err != nil {
 			return err
@@ -169,7 +151,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 		}
 		return fmt.Errorf("not there: %v", configs[0].Err)
 	})
-	b.await("four partitions", func(ctx context.Context) error {
+	await(b.t, "four partitions", func(ctx context.Context) error {
 		topics, err := b.admin.ListTopics(ctx, "short-lived")
 		if err == nil && len(topics["short-lived"].Partitions) != 4 {
 			err = fmt.Errorf("%d", len(topics["short-lived"].Partitions))
@@ -180,9 +162,9 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	l := b.startLoad("load")
+	l := startNumbers(t, b.seeds(), "load")
 	l.goesOn("start")
-	b.await("the deletion", func(ctx context.Context) error {
+	await(b.t, "the deletion", func(ctx context.Context) error {
 		topics, err := b.admin.ListTopics(ctx)
 		if err == nil && topics.Has("short-lived") {
 			err = fmt.Errorf("the topic is still there")
@@ -190,7 +172,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 		return err
 	})
 	controller := func() (id int) {
-		b.await("a controller", func(context.Context) (err error) { id, err = b.controller(s); return err })
+		await(b.t, "a controller", func(context.Context) (err error) { id, err = b.controller(s); return err })
 		return id
 	}
 	other := (controller() + 1) % 3
@@ -201,7 +183,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 	was := controller()
 	b.nodes[was].Kill()
 	l.goesOn(fmt.Sprintf("broker %d, the controller, was killed", was))
-	b.await("another controller", func(context.Context) error {
+	await(b.t, "another controller", func(context.Context) error {
 		id, err := b.controller(s)
 		if err == nil && id == was {
 			err = fmt.Errorf("still %d", id)
@@ -216,7 +198,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 	l.goesOn("ZooKeeper was killed")
 	s.Restart(t)
 	l.goesOn("ZooKeeper came back")
-	b.await("a topic after that", func(ctx context.Context) error {
+	await(b.t, "a topic after that", func(ctx context.Context) error {
 		_, err := b.admin.CreateTopic(ctx, 3, 3, nil, "afterwards")
 		if err != nil && strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
 			err = nil
@@ -226,7 +208,7 @@ func TestApacheKafkaOnOurZooKeeper(t *testing.T) {
 	if after := b.registrations(s); after != before {
 		t.Errorf("sessions did not live through the restart: brokers were registered at\n%s and are at\n%s", before, after)
 	}
-	b.await("all replicas in sync", func(ctx context.Context) error { return client.Whole(ctx, b.admin, 3) })
+	await(b.t, "all replicas in sync", func(ctx context.Context) error { return client.Whole(ctx, b.admin, 3) })
 	l.finish()
 }
 
@@ -256,98 +238,4 @@ func (b *apacheBrokers) registrations(s *zk.Server) string {
 	}
 	_, _ = c.Do(zk.Bare(zk.OpCloseSession))
 	return text
-}
-
-// apacheLoad writes numbers, and has a group read them.
-type apacheLoad struct {
-	b      *apacheBrokers
-	cancel context.CancelFunc
-	work   sync.WaitGroup
-	acked  atomic.Int64
-	seen   atomic.Int64
-
-	mu     sync.Mutex
-	values map[string]bool // acknowledged
-	read   map[string]bool
-}
-
-func (b *apacheBrokers) startLoad(topic string) *apacheLoad {
-	ctx, cancel := context.WithCancel(context.Background())
-	l := &apacheLoad{b: b, cancel: cancel, values: map[string]bool{}, read: map[string]bool{}}
-	b.t.Cleanup(func() { cancel(); l.work.Wait() })
-	var seeds []string
-	for _, o := range b.options {
-		seeds = append(seeds, fmt.Sprintf("localhost:%d", o.Port))
-	}
-	dial := kgo.Dialer((&net.Dialer{Timeout: 2 * time.Second}).DialContext)
-	writer := client.New(b.t, "", kgo.SeedBrokers(seeds...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), dial,
-		kgo.MaxBufferedRecords(100), kgo.RequestTimeoutOverhead(3*time.Second), kgo.RetryTimeout(5*time.Minute))
-	reader := client.New(b.t, "", kgo.SeedBrokers(seeds...), kgo.ConsumerGroup("readers"), kgo.ConsumeTopics(topic), dial, kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RequestTimeoutOverhead(3*time.Second), kgo.AutoCommitInterval(time.Second))
-	l.work.Go(func() {
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			writer.Produce(ctx, kgo.StringRecord(strconv.Itoa(n)), func(r *kgo.Record, err error) {
-				if err != nil {
-					return
-				}
-				l.mu.Lock()
-				l.values[string(r.Value)] = true
-				l.mu.Unlock()
-				l.acked.Add(1)
-			})
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
-	})
-	l.work.Go(func() {
-		for ctx.Err() == nil {
-			reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-				l.mu.Lock()
-				l.read[string(r.Value)] = true
-				l.mu.Unlock()
-				l.seen.Add(1)
-			})
-		}
-	})
-	return l
-}
-
-// goesOn waits until more is acknowledged and read.
-func (l *apacheLoad) goesOn(what string) {
-	l.b.t.Helper()
-	acked, seen := l.acked.Load()+100, l.seen.Load()+100
-	took := l.b.await("after "+what+" more is written and read", func(context.Context) error {
-		if a, s := l.acked.Load(), l.seen.Load(); a < acked || s < seen {
-			return fmt.Errorf("acknowledged %d of %d, seen %d of %d", a, acked, s, seen)
-		}
-		return nil
-	})
-	l.b.t.Logf("%s: 100 more acknowledged and seen after %v", what, took.Round(time.Millisecond))
-}
-
-// finish waits until the group has everything that was acknowledged.
-func (l *apacheLoad) finish() {
-	l.b.t.Helper()
-	l.mu.Lock()
-	acked := make([]string, 0, len(l.values))
-	for v := range l.values {
-		acked = append(acked, v)
-	}
-	l.mu.Unlock()
-	l.b.await("the group reads everything", func(context.Context) error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, v := range acked {
-			if !l.read[v] {
-				return fmt.Errorf("%s was acknowledged and not seen", v)
-			}
-		}
-		return nil
-	})
-	l.b.t.Logf("%d records acknowledged and read", len(acked))
 }
