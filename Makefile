@@ -6,6 +6,7 @@ FUZZTIME    ?= 5s
 BENCHTIME   ?= 50x
 CRASHES     ?= 10
 ROUNDS      ?= 13
+ZKROUNDS    ?= 17
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
 RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config|zookeeper)(/|$$)
@@ -38,9 +39,10 @@ test: build
 crash: build
 	$(GO) test ./test/crash -run TestKill -count=1 -v -timeout 10m -crashes $(CRASHES)
 
-# Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart. Needs Linux and root.
+# Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart; and ZKROUNDS of one that
+# has its metadata in ZooKeeper, and loses that too. Needs Linux and root.
 faults: build
-	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) $(TESTFLAGS)
+	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) -zookeeper-rounds $(ZKROUNDS) $(TESTFLAGS)
 
 # Simulated clusters, SEEDS of them from SEED on. `make sim-mutants` makes mistakes in the program, and looks whether the
 # simulation finds each within MUTANTS worlds.
@@ -92,7 +94,8 @@ bench-zookeeper: export GREGOR_BINARY = build/gregor
 bench-zookeeper: build
 	GREGOR_COMPARE=1 $(GO) test ./bench/zookeeper -count=1 -v -timeout 30m -rounds 3 -seconds $(SECONDS)
 
-# Apache Kafka's tools and clients, and kcat, against our broker. TARGET=apache runs the same suite on Apache Kafka itself.
+# Apache Kafka's tools and clients, and kcat, against our broker, and ZooKeeper's clients and Apache Kafka's brokers against our
+# ZooKeeper server. GREGOR_TARGET=apache runs the same suite on Apache's own.
 interop: build
 	GREGOR_INTEROP=1 $(GO) test ./test/interop -count=1 -v -timeout 15m $(TESTFLAGS)
 	GREGOR_INTEROP=1 $(GO) test ./test/groups -run TestSameAnswersAsKafka -count=1 -timeout 5m $(TESTFLAGS)
