@@ -120,7 +120,7 @@ func parse(props map[string]string) (*Config, error) {
 		PreAllocBytes:     int64(r.number("preAllocSize", 64<<10, 0, math.MaxInt32)) << 10,
 		SnapRetainCount:   r.number("autopurge.snapRetainCount", 3, math.MinInt32, math.MaxInt32),
 		PurgeInterval:     time.Duration(r.number("autopurge.purgeInterval", 0, math.MinInt32, math.MaxInt32)) * time.Hour,
-		MaxBufferBytes:    r.number("jute.maxbuffer", 0xfffff, 1, math.MaxInt32),
+		MaxBufferBytes:    r.number("jute.maxbuffer", 0xfffff, 1, 512<<20),
 		OutstandingLimit:  r.number("globalOutstandingLimit", 1000, 1, math.MaxInt32),
 		ExtendedTypes:     r.flag("extendedTypesEnabled", "true"),
 		SkipACL:           r.flag("skipACL", "yes"),

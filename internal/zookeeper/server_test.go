@@ -189,3 +189,27 @@ func TestApachesFiles(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestLargeThings has paths and data larger than is common, which a restart must read from a snapshot and from the log.
+func TestLargeThings(t *testing.T) {
+	ts := newServer(t, func(c *Config) { c.MaxBufferBytes, c.SnapCount = 8<<20, 4 })
+	p := ts.session(60000)
+	paths := []string{"/" + strings.Repeat("p", 3<<20), "/big", "/empty"}
+	p.must(create(paths[0], ""))
+	p.must(create(paths[1], strings.Repeat("d", 4<<20)))
+	p.must(create(paths[2], ""))
+	eventually(t, "a snapshot is written", func() bool { return ts.counters.snapshots.Load() > 0 })
+	p.must(create("/last", strings.Repeat("l", 5<<20)))
+	for _, restart := range []func(){ts.crash, ts.restart} {
+		restart()
+		p = ts.session(60000)
+		for i, want := range []int{0, 4 << 20, 0} {
+			if got := proto.NewDecoder(p.must(&proto.GetDataRequest{Path: paths[i]})).Buffer(); len(got) != want {
+				t.Errorf("%d bytes, want %d", len(got), want)
+			}
+		}
+		if got := proto.NewDecoder(p.must(&proto.GetDataRequest{Path: "/last"})).Buffer(); len(got) != 5<<20 {
+			t.Error(len(got))
+		}
+	}
+}

@@ -29,8 +29,9 @@ type Loader interface {
 	Txn(txn []byte) error
 }
 
-// maxStringBytes bounds what is believed of the length of a path or a name.
-const maxStringBytes = 1 << 20
+// maxStringBytes bounds what is believed of the length of a path or a name. A path is smaller than the request that
+// made it.
+const maxStringBytes = maxTxnBytes
 
 // snapReader reads a snapshot as a stream.
 type snapReader struct {
