@@ -211,5 +211,8 @@ func TestLargeThings(t *testing.T) {
 		if got := proto.NewDecoder(p.must(&proto.GetDataRequest{Path: "/last"})).Buffer(); len(got) != 5<<20 {
 			t.Error(len(got))
 		}
+		if ts.logs.has("cannot be used") {
+			t.Error("the snapshot was not read")
+		}
 	}
 }
