@@ -3,7 +3,7 @@
 //
 // The log is a sequence of znodes below /gregor/log, and one znode, /gregor/head, says which of them count. Who writes
 // moves the head in the same multi that checks its version and that of /controller_epoch, so what a deposed leader has
-// still on its way fails as a whole. See docs/decisions/0014-metadata-in-zookeeper.md for the layout, the fencing and the
+// still on its way fails as a whole. See docs/decisions/0015-metadata-in-zookeeper.md for the layout, the fencing and the
 // limits.
 //
 // A Client is a connection that outlives sessions; an Engine is the journal over it. The znodes that people and tools

@@ -270,15 +270,28 @@ func TestResign(t *testing.T) {
 	if err := b.engine.Resign(t.Context()); err != nil || b.leads() {
 		t.Fatalf("who does not lead: %v", err)
 	}
-	var last int64
 	for i := range 200 {
-		last = a.mustAppend(fmt.Sprint("value ", i))
+		a.mustAppend(fmt.Sprint("value ", i))
 	}
+	last := make(chan int64, 1)
+	go func() { // until it is refused, and for the right reason: another one has the controller give up
+		for i := 0; ; i++ {
+			if _, err := a.append(fmt.Sprint("meanwhile ", i)); err != nil {
+				if !isNotLeader(err) {
+					t.Error(err)
+				}
+				a.told.mu.Lock()
+				defer a.told.mu.Unlock()
+				last <- a.told.next - 1
+				return
+			}
+		}
+	}()
 	if err := a.engine.Resign(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.leader(b)
-	w.all(last, a, b)
+	w.all(<-last, a, b) // also what came in after Resign
 	w.all(b.mustAppend("on"), a, b)
 	w.check()
 }
