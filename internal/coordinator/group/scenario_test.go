@@ -150,6 +150,19 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 			fmt.Fprintf(&w.story, "record  %s\n", describeRecord(r))
 			w.apply(r)
 		}
+	case "txn-offset-commit":
+		req := kmsg.NewPtrTxnOffsetCommitRequest()
+		req.Group, req.MemberID, req.Generation, req.InstanceID = group, a.text("member", ""), int32(a.number("gen", -1)), a.optional("instance")
+		req.ProducerID, req.ProducerEpoch = int64(a.number("producer", 1)), 0
+		for _, o := range a.list("offsets") {
+			topic, p, at := splitOffset(o)
+			rt := kmsg.NewTxnOffsetCommitRequestTopic()
+			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			rp.Partition, rp.Offset, rp.Metadata = p, at, a.optional("metadata")
+			rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
+			req.Topics = append(req.Topics, rt)
+		}
+		w.ask(c, req)
 	case "txn-end":
 		w.mark(coordinator.Marker{ProducerID: int64(a.number("producer", 1)), Commit: a.has("commit")})
 	case "fetch":

@@ -274,6 +274,13 @@ func describeReply(r kmsg.Response) string {
 				fmt.Fprintf(&b, " %s-%d %s", t.Topic, p.Partition, errorName(p.ErrorCode))
 			}
 		}
+	case *kmsg.TxnOffsetCommitResponse:
+		b.WriteString("txn-offset-commit:")
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				fmt.Fprintf(&b, " %s-%d %s", t.Topic, p.Partition, errorName(p.ErrorCode))
+			}
+		}
 	case *kmsg.OffsetFetchResponse:
 		b.WriteString("fetch:")
 		for _, g := range r.Groups {
