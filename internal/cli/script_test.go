@@ -14,6 +14,7 @@ import (
 	"gregor/internal/cli"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestMain lets the test binary play the tools, so that a script runs them as processes: with their exit codes, and
@@ -60,7 +61,7 @@ func TestScripts(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"until": until},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"until": until, "begin": begin},
 	})
 }
 
@@ -84,5 +85,21 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s never printed %s; at last:\n%s", strings.Join(args[1:], " "), pattern, out)
 		case <-again.C:
 		}
+	}
+}
+
+// begin begins a transaction and leaves it open, with a record in each partition 0: begin TRANSACTIONALID TOPICS...
+func begin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: begin id topic...")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BROKER")), kgo.TransactionalID(args[0]), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	ts.Check(err)
+	ts.Defer(cl.Close)
+	ts.Check(cl.BeginTransaction())
+	for _, topic := range args[1:] {
+		ts.Check(cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("v")}).FirstErr())
 	}
 }

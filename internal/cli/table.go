@@ -5,6 +5,7 @@ package cli
 func Commands() []Command {
 	return []Command{
 		topicsCommand(),
+		transactionsCommand(),
 		zookeeperShellCommand(),
 		consoleProducerCommand(),
 		consoleConsumerCommand(),
