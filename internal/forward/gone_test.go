@@ -24,11 +24,15 @@ func TestGone(t *testing.T) {
 				Endpoint: func(id int32) (string, bool) { return string(rune('a' + id)), id > 0 },
 			})
 			defer f.Close()
-			answer := func(_ controller.Caller, req kmsg.Request, _ bool) kmsg.Response { return controller.Refusal(req, kerr.UnknownServerError) }
+			answer := func(_ controller.Caller, req kmsg.Request, _ bool) kmsg.Response {
+				return controller.Refusal(req, kerr.UnknownServerError)
+			}
 			second := w.add("c", answer)
 			w.add("d", answer)
 			w.leader.Store(2)
-			ask := func() { f.Do(context.Background(), controller.Caller{}, kmsg.NewPtrBrokerHeartbeatRequest(), func(kmsg.Response) {}) }
+			ask := func() {
+				f.Do(context.Background(), controller.Caller{}, kmsg.NewPtrBrokerHeartbeatRequest(), func(kmsg.Response) {})
+			}
 			ask()
 			time.Sleep(time.Second)
 			w.mu.Lock()

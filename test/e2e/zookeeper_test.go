@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -196,7 +195,7 @@ func TestZooKeeperSessionExpires(t *testing.T) {
 	cl := clusterClient(t, c)
 	controller := controllerBut(t, cl, -1)
 	for i, id := range []int32{controller%3 + 1, controller} {
-		pause(t, c.Node(id), syscall.SIGSTOP)
+		pause(t, c.Node(id))
 		// Somebody else decides: at once if the controller goes on, when its session is over if not.
 		change(t, c, fmt.Sprintf("meanwhile-%d", i), others(id)...)
 		next := controller
@@ -211,7 +210,7 @@ func TestZooKeeperSessionExpires(t *testing.T) {
 			}
 			return nil
 		})
-		pause(t, c.Node(id), syscall.SIGCONT)
+		wake(t, c.Node(id))
 		change(t, c, fmt.Sprintf("through-%d", i), id)
 		until(t, func() error { return client.Whole(t.Context(), kadm.NewClient(l.client), 3) })
 		sameEverywhere(t, c)
@@ -231,17 +230,6 @@ func controllerSeenBy(t *testing.T, c *server.Cluster, by, not int32) int32 {
 	cl := client.New(t, c.Node(by).Addr)
 	defer cl.Close()
 	return controllerBut(t, cl, not)
-}
-
-func pause(t *testing.T, s *server.Server, sig syscall.Signal) {
-	t.Helper()
-	p, err := os.FindProcess(s.Pid())
-	if err == nil {
-		err = p.Signal(sig)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestZooKeeperAllRestart: everything ends, cleanly or by kill -9, ZooKeeper too, and starts again. Nobody waits for the end
