@@ -63,7 +63,7 @@ func startLoad(t testing.TB, c *cluster) *load {
 	for id := range writersCount {
 		w := &writer{id: id, client: client.New(t, "", kgo.SeedBrokers(c.seeds()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.MaxBufferedRecords(inFlight), kgo.ProducerLinger(0), kgo.RetryTimeout(10*time.Minute), kgo.RequestTimeoutOverhead(3*time.Second),
-			kgo.ConnIdleTimeout(time.Minute), kgo.UnknownTopicRetries(-1))}
+			kgo.ConnIdleTimeout(time.Minute), kgo.UnknownTopicRetries(-1), kgo.AlwaysRetryEOF())}
 		l.writers = append(l.writers, w)
 		l.work.Go(func() { l.write(w) })
 	}
