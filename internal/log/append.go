@@ -34,7 +34,7 @@ func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendIn
 	cfg := l.config.Load()
 	nowMs := l.now().UnixMilli()
 	origin := t.origin
-	if err := l.hasRoom(origin); err != nil {
+	if err := l.hasRoom(len(records), origin); err != nil {
 		return AppendInfo{}, err
 	}
 	records, err := l.prepare(records, cfg, origin, nowMs)
@@ -74,7 +74,7 @@ func (l *Log) appendLeader(records []byte, leaderEpoch int32, t terms) (AppendIn
 // AppendFollower appends batches as the leader of the partition had them: offsets and epochs are kept. Errors:
 // ErrUnexpectedOffset if they start below the end of the log, ErrCorrupt, ErrNoSpace, ErrDirOffline, ErrClosed.
 func (l *Log) AppendFollower(records []byte) (AppendInfo, error) {
-	if err := l.hasRoom(Replication); err != nil {
+	if err := l.hasRoom(len(records), Replication); err != nil {
 		return AppendInfo{}, err
 	}
 	cfg := l.config.Load()

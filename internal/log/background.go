@@ -76,11 +76,15 @@ func (b *background) begin() {
 		b.d.probe()
 		b.checkpoint(b.d.checkpointHighWatermarks)
 	})
-	b.every(spaceInterval, func() {
+	watch := func() {
 		for _, dir := range b.d.dirs {
+			dir.looking.Lock()
 			b.d.watchSpace(dir)
+			dir.looking.Unlock()
 		}
-	})
+	}
+	b.run(watch)
+	b.every(spaceInterval, watch)
 	b.every(o.CheckpointInterval, func() {
 		for _, p := range b.d.list(nil) {
 			l := p.l

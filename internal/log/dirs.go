@@ -42,6 +42,7 @@ type DirsOptions struct {
 	Cleaner                 func() CleanerConfig // nil: Kafka's defaults
 	MaxOpenFiles            int64                // segment files kept open; 0: half of what the process may open
 	Reserve                 func() int64         // bytes of each disk that are kept for the node itself; nil, or below 0: a hundredth, up to 1 GB
+	Ballast                 int64                // bytes of a file in each directory that is given up when somebody else fills the disk; 0: none
 
 	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
 	Stepped bool
@@ -104,8 +105,12 @@ type logDir struct {
 	boot  bool // was last used since the machine started
 	err   atomic.Pointer[error]
 
-	fullSaid atomic.Int64          // when it was logged that it is full, ms; 0: never
-	crowded  atomic.Pointer[error] // why it takes no records of clients; see watchSpace
+	fullSaid atomic.Int64 // when it was logged that it is full, ms; 0: never
+
+	crowded   atomic.Pointer[error] // why it takes no records of clients; see watchSpace
+	unseen    atomic.Int64          // bytes written since the room was looked at
+	lookAfter atomic.Int64          // bytes after which it is looked at again
+	looking   sync.Mutex
 
 	logs int // placed, broken or being made here; Dirs.mu guards it
 

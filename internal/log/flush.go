@@ -46,6 +46,16 @@ func (f *flusher) fail(err error) {
 	f.cond.Broadcast()
 }
 
+// stop fails those who wait, and returns when no flush is under way.
+func (f *flusher) stop(err error) {
+	f.fail(err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.running {
+		f.cond.Wait()
+	}
+}
+
 // truncated takes the recovery point back. The log's mutex is held, so no flush publishes meanwhile.
 func (f *flusher) truncated(end int64) {
 	f.point.Store(min(f.point.Load(), end))

@@ -58,8 +58,8 @@ type Options struct {
 	// Full is told each time that a write was refused for want of space; nil: nobody.
 	Full func(l *Log, err error)
 
-	// Room tells why records of clients and of leaders are refused, though the disk may not be full; nil: they are not.
-	Room func() error
+	// Room tells why so many bytes of clients and of leaders are refused, though the disk may not be full; nil: they are not.
+	Room func(bytes int) error
 
 	files *openFiles // of all logs of a node; nil: not counted
 }

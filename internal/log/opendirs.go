@@ -220,6 +220,7 @@ func (d *Dirs) settleCluster(metas []*MetaProperties) error {
 
 // prepareDir writes what a directory lacks and takes its marker of a clean shutdown.
 func (d *Dirs) prepareDir(dir *logDir, m *MetaProperties) (marker cleanShutdown, found bool, err error) {
+	d.dropBallast(dir)
 	want := MetaProperties{Version: 1, ClusterID: d.clusterID, NodeID: d.o.NodeID}
 	if d.o.ZooKeeper {
 		want.Version = 0

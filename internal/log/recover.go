@@ -268,7 +268,8 @@ func (r *recovery) save(size int64) error {
 	s.size.Store(size)
 	s.loaded, s.dirtyIndex = true, size > 0 || r.cut > 0
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
-	if err := s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false); err != nil {
+	err := s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false)
+	if err != nil && !isNoSpace(err) { // a full disk has no room for them; they stay in memory, and are written later
 		return err
 	}
 	path := s.path(txnIndexSuffix)
@@ -289,7 +290,10 @@ func (r *recovery) save(size int64) error {
 	if len(r.later) == 0 || r.cut > 0 {
 		return nil
 	}
-	return l.takeSnapshot(r.later[0].base)
+	if err := l.takeSnapshot(r.later[0].base); err != nil && !isNoSpace(err) {
+		return err
+	}
+	return nil
 }
 
 // enterService makes the last segment the active one and publishes the offsets.

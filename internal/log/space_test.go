@@ -72,3 +72,44 @@ func TestNearlyFull(t *testing.T) {
 		f.close(d)
 	})
 }
+
+// The ballast is made where there is room, given up when somebody else has filled the disk, while the node runs and at its
+// start, and made again.
+func TestBallast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newDirsFixture(t)
+		f.o.Paths, f.o.Ballast = []string{"/a"}, 100_000
+		f.o.Reserve = func() int64 { return 50_000 }
+		has := func() bool { return exists(f.disk, "/a/"+ballastFile) }
+		look := func() { time.Sleep(2 * spaceInterval) }
+		f.disk.SetLimit(200_000)
+		d := f.open()
+		look()
+		if has() {
+			t.Fatal("a ballast took half of what is free")
+		}
+		f.disk.SetLimit(1_000_000)
+		look()
+		if !has() || f.disk.Used() < 100_000 {
+			t.Fatal("there is room for the ballast", f.disk.Used())
+		}
+		f.disk.SetLimit(f.disk.Used() + 10)
+		look()
+		if has() {
+			t.Fatal("the disk is full, and the ballast is kept")
+		}
+		put(t, f.create(d, "__consumer_offsets", 0), "in its place")
+		f.disk.SetLimit(1_000_000)
+		look()
+		f.close(d)
+		f.disk.SetLimit(f.disk.Used())
+		if !has() {
+			t.Fatal("a ballast is for the next start, too")
+		}
+		d = f.open()
+		if has() {
+			t.Fatal("a start on a full disk keeps the ballast")
+		}
+		f.close(d)
+	})
+}
