@@ -24,6 +24,8 @@ type dirtiness struct {
 	clean     int64 // bytes before it
 	cleanable int64 // bytes in it
 	overdue   bool  // it holds records older than max.compaction.lag.ms
+
+	truncations int // of the log when it was looked at
 }
 
 func (d dirtiness) ratio() float64 {
@@ -40,7 +42,10 @@ func (d dirtiness) due(cfg *Config) bool {
 
 // dirtiness looks at the segments, and at their timestamps if the configuration has a lag.
 func (l *Log) dirtiness(cfg *Config, now time.Time) (d dirtiness, err error) {
+	l.mu.Lock()
 	list := *l.segments.Load()
+	d.truncations = l.truncations
+	l.mu.Unlock()
 	d.from = l.compaction.upTo.Load()
 	if start := l.start.Load(); d.from < start || d.from > l.end.Load() {
 		d.from = start
@@ -143,6 +148,9 @@ func (l *Log) clean(ctx context.Context, d dirtiness, o cleanOptions) (cleaned, 
 	l.mu.Lock()
 	c.truncations = l.truncations
 	err := l.usable()
+	if err == nil && c.truncations != d.truncations {
+		err = errCleanStopped
+	}
 	l.mu.Unlock()
 	if err != nil {
 		return c.done, err

@@ -100,11 +100,13 @@ func (l *Log) Delete() error {
 func (l *Log) moveAway(to string) error {
 	l.structure.Lock()
 	defer l.structure.Unlock()
+	// A flush that is under way would not find the files any more and take the whole directory for failed, or find those of
+	// a partition that is made anew in their place.
+	l.flush.stop(fmt.Errorf("%w: %s", ErrClosed, l.dir))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
-		l.flush.fail(fmt.Errorf("%w: %s", ErrClosed, l.dir))
 		l.retireAll()
 	}
 	if err := l.fs.Rename(l.o.Dir, to); err != nil && !isNotExist(err) {
