@@ -58,10 +58,36 @@ func (w *world) stat(p string) *gozk.Stat {
 	return stat
 }
 
-// TestPausedLeader: a leader that is held up, and deposed meanwhile, cannot write when it goes on.
+// TestExpiredAtOnce: from the moment that a session has ended nothing is appended, whatever the engine is busy with.
+func TestExpiredAtOnce(t *testing.T) {
+	w := newWorld(t)
+	a := w.join(1)
+	w.leader(a)
+	epoch := a.engine.Status().Epoch
+	a.told.mu.Lock() // the engine waits for its handler
+	if err := a.engine.Append(epoch, 0, 1, [][]byte{{1}}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the engine hands it over", func() bool { return a.engine.Status().Committed == 1 })
+	a.client.mu.Lock()
+	s := a.client.current
+	a.client.mu.Unlock()
+	a.expire()
+	<-s.over
+	err := a.engine.Append(epoch, 1, 1, [][]byte{{2}})
+	a.told.mu.Unlock()
+	if !isNotLeader(err) {
+		t.Errorf("after the end of the session: %v", err)
+	}
+	w.settled(a)
+	w.check()
+}
+
+// TestPausedLeader: a leader that is held up, and deposed meanwhile, cannot write when it goes on, whether the new leader
+// has written in the same place or not.
 func TestPausedLeader(t *testing.T) {
-	for _, sessionEnds := range []bool{false, true} {
-		t.Run(fmt.Sprint("session ends ", sessionEnds), func(t *testing.T) {
+	for _, c := range []struct{ sessionEnds, written bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+		t.Run(fmt.Sprintf("session ends %v, written %v", c.sessionEnds, c.written), func(t *testing.T) {
 			w := newWorld(t)
 			members := []*member{w.join(1), w.join(2), w.join(3)}
 			for range 3 {
@@ -69,16 +95,19 @@ func TestPausedLeader(t *testing.T) {
 				others := without(a, members...)
 				a.link.set(false, true)
 				lost := a.mustAppend("while it is held up")
-				if sessionEnds {
+				if c.sessionEnds {
 					a.expire()
 				} else {
 					for _, m := range others {
 						m.engine.PeerGone(a.id)
 					}
 				}
-				l := w.settled(others...)
-				for i := range 5 {
-					w.all(l.mustAppend(fmt.Sprint("of the new leader ", i)), others...)
+				l := w.leader(others...)
+				if c.written {
+					l = w.settled(others...)
+					for i := range 5 {
+						w.all(l.mustAppend(fmt.Sprint("of the new leader ", i)), others...)
+					}
 				}
 				// It still believes, and writes on.
 				if !a.leads() {

@@ -33,7 +33,6 @@ var ErrInUse = errors.New("the broker id is in use")
 // registration is a broker that is registered again in each session.
 type registration struct {
 	info BrokerInfo
-	kick chan struct{}
 	data []byte
 }
 

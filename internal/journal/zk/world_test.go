@@ -132,7 +132,6 @@ type told struct {
 	follows int
 	leader  int32
 	failed  error
-	closed  bool
 }
 
 func (d *told) Load(s journal.Snapshot) error {
