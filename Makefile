@@ -99,6 +99,7 @@ bench-zookeeper: build
 interop: build
 	GREGOR_INTEROP=1 $(GO) test ./test/interop -count=1 -v -timeout 15m $(TESTFLAGS)
 	GREGOR_INTEROP=1 $(GO) test ./test/groups -run TestSameAnswersAsKafka -count=1 -timeout 5m $(TESTFLAGS)
+	GREGOR_ZOOKEEPER=apache $(GO) test ./test/e2e -run 'TestTutorial$$|TestZooKeeper' -count=1 -timeout 5m $(TESTFLAGS)
 
 clean:
 	rm -rf build
