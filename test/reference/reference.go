@@ -63,10 +63,13 @@ var pom = template.Must(template.New("pom").Parse(`<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>gregor</groupId>
   <artifactId>reference</artifactId>
-  <version>{{.}}</version>
+  <version>{{.Version}}</version>
   <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{{.}}</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{{.}}</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{{.Version}}</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{{.Version}}</version></dependency>
+{{- range .More}}
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>{{.}}</artifactId><version>{{$.Version}}</version></dependency>
+{{- end}}
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
   </dependencies>
 </project>
@@ -89,8 +92,9 @@ func Home() (string, error) {
 	return filepath.Join(cache, "gregor-reference"), nil
 }
 
-// Fetch returns the release, downloading it by Maven if it is not there yet. A download that was cut short is repeated.
-func Fetch(ctx context.Context, version string) (*Kafka, error) {
+// Fetch returns the release, with more of its artifacts ("kafka-streams") if they are named, downloading it by Maven if it is
+// not there yet. A download that was cut short is repeated.
+func Fetch(ctx context.Context, version string, more ...string) (*Kafka, error) {
 	home, err := Home()
 	if err != nil {
 		return nil, err
@@ -98,7 +102,8 @@ func Fetch(ctx context.Context, version string) (*Kafka, error) {
 	if _, err := exec.LookPath("java"); err != nil {
 		return nil, fmt.Errorf("java (17 or later): %w", ErrMissing)
 	}
-	k := &Kafka{dir: filepath.Join(home, version)}
+	name := strings.Join(append([]string{version}, more...), "-")
+	k := &Kafka{dir: filepath.Join(home, name)}
 	if _, err := os.Stat(k.dir); err == nil {
 		return k, nil
 	}
@@ -109,7 +114,7 @@ func Fetch(ctx context.Context, version string) (*Kafka, error) {
 		return nil, err
 	}
 	// The directory gets its name when it is complete, so that two downloads at once, or half of one, do no harm.
-	part, err := os.MkdirTemp(home, version+".part-")
+	part, err := os.MkdirTemp(home, name+".part-")
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +123,10 @@ func Fetch(ctx context.Context, version string) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(pom.Execute(f, version), f.Close()); err != nil {
+	if err := errors.Join(pom.Execute(f, struct {
+		Version string
+		More    []string
+	}{version, more}), f.Close()); err != nil {
 		return nil, err
 	}
 	mvn := exec.CommandContext(ctx, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=libs")
