@@ -7,6 +7,7 @@ BENCHTIME   ?= 50x
 CRASHES     ?= 10
 ROUNDS      ?= 13
 ZKROUNDS    ?= 17
+TXNROUNDS   ?= 17
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
 RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config|zookeeper)(/|$$)
@@ -40,9 +41,9 @@ crash: build
 	$(GO) test ./test/crash -run TestKill -count=1 -v -timeout 10m -crashes $(CRASHES)
 
 # Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart; and ZKROUNDS of one that
-# has its metadata in ZooKeeper, and loses that too. Needs Linux and root.
+# has its metadata in ZooKeeper, and loses that too; and TXNROUNDS of one under transactions. Needs Linux and root.
 faults: build
-	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) -zookeeper-rounds $(ZKROUNDS) $(TESTFLAGS)
+	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) -zookeeper-rounds $(ZKROUNDS) -transaction-rounds $(TXNROUNDS) $(TESTFLAGS)
 
 # Simulated clusters, SEEDS of them from SEED on. `make sim-mutants` makes mistakes in the program, and looks whether the
 # simulation finds each within MUTANTS worlds.

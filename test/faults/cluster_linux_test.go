@@ -122,6 +122,8 @@ func (c *cluster) configure(lines func(id int) []string) {
 			"replica.lag.time.max.ms=3000",
 			"group.initial.rebalance.delay.ms=0",
 			"offsets.topic.num.partitions=3",
+			"transaction.state.log.num.partitions=3",
+			"transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
 			"default.replication.factor=3",
 			"min.insync.replicas=2",
 			"log.segment.bytes=1048576", // segments roll while faults happen

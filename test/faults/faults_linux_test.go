@@ -16,8 +16,17 @@ type fault struct {
 // scene is one round.
 type scene struct {
 	*cluster
-	load   *load
+	load   workload
 	random *rand.Rand
+}
+
+// workload is what goes on while faults happen, and is checked.
+type workload interface {
+	done() int64                                     // how many of its records are acknowledged
+	progress(n int64, d time.Duration) time.Duration // waits for n more
+	groupMoves(d time.Duration)                      // waits until its group commits
+	check()                                          // what can be checked while it runs
+	finish()                                         // ends it, and checks everything
 }
 
 // A little longer than the session: what is silent for so long is fenced.
@@ -93,17 +102,17 @@ var faults = []fault{
 // TestFaults plays the faults in random order, each of them before any a second time.
 func TestFaults(t *testing.T) {
 	needNamespaces(t)
-	playRounds(t, *rounds, faults, startCluster)
+	playRounds(t, *rounds, faults, startCluster, func(t testing.TB, c *cluster) workload { return startLoad(t, c) })
 }
 
-func playRounds(t *testing.T, rounds int, faults []fault, start func(testing.TB) *cluster) {
+func playRounds(t *testing.T, rounds int, faults []fault, start func(testing.TB) *cluster, work func(testing.TB, *cluster) workload) {
 	used := *seed
 	if used == 0 {
 		used = uint64(time.Now().UnixNano())
 	}
 	t.Logf("-seed %d", used)
 	c := start(t)
-	s := &scene{cluster: c, load: startLoad(t, c), random: rand.New(rand.NewPCG(used, 0))}
+	s := &scene{cluster: c, load: work(t, c), random: rand.New(rand.NewPCG(used, 0))}
 	s.load.progress(500, time.Minute)
 	var order []int
 	for round := range rounds {
@@ -119,9 +128,9 @@ func playRounds(t *testing.T, rounds int, faults []fault, start func(testing.TB)
 				}
 			}
 		}
-		before, began := s.load.total.Load(), time.Now()
+		before, began := s.load.done(), time.Now()
 		f.play(s)
-		during, took := s.load.total.Load()-before, time.Since(began)
+		during, took := s.load.done()-before, time.Since(began)
 		next := s.load.progress(100, time.Minute)
 		whole := s.awaitWhole(time.Minute)
 		s.load.groupMoves(time.Minute)
@@ -131,7 +140,7 @@ func playRounds(t *testing.T, rounds int, faults []fault, start func(testing.TB)
 		}
 	}
 	s.load.finish()
-	t.Logf("%d records acknowledged", s.load.total.Load())
+	t.Logf("%d records acknowledged", s.load.done())
 }
 
 func (s *scene) partition() int32 { return int32(s.random.IntN(partitions)) }

@@ -116,6 +116,8 @@ func (l *load) read(m *member) {
 	}
 }
 
+func (l *load) done() int64 { return l.total.Load() }
+
 // progress waits until n more records are acknowledged.
 func (l *load) progress(n int64, d time.Duration) time.Duration {
 	l.t.Helper()
@@ -139,13 +141,15 @@ func (l *load) finish() {
 		_ = w.client.Flush(ctx)
 		cancel()
 	}
-	written := l.check()
+	written := l.readBack()
 	within(t, time.Minute, "the group has read everything", func() bool { return l.unread(written) == "" })
 	l.stop()
 }
 
-// check reads every partition and holds it against what was acknowledged. It returns every acknowledged value.
-func (l *load) check() (acknowledged []string) {
+func (l *load) check() { l.readBack() }
+
+// readBack reads every partition and holds it against what was acknowledged. It returns every acknowledged value.
+func (l *load) readBack() (acknowledged []string) {
 	t := l.t
 	t.Helper()
 	type ack struct {
@@ -212,11 +216,13 @@ func (l *load) unread(values []string) string {
 	return values[i]
 }
 
+func (l *load) groupMoves(d time.Duration) { groupMoves(l.t, l.c, groupName, d) }
+
 // groupMoves waits until the group's committed offsets have moved.
-func (l *load) groupMoves(d time.Duration) {
-	l.t.Helper()
+func groupMoves(t testing.TB, c *cluster, group string, d time.Duration) {
+	t.Helper()
 	sum := func() (n int64) {
-		offsets, err := l.c.admin.FetchOffsets(client.Context(l.t), groupName)
+		offsets, err := c.admin.FetchOffsets(client.Context(t), group)
 		if err != nil {
 			return -1
 		}
@@ -224,6 +230,6 @@ func (l *load) groupMoves(d time.Duration) {
 		return n
 	}
 	before := int64(-1)
-	within(l.t, d, "an answer about the group", func() bool { before = sum(); return before >= 0 })
-	within(l.t, d, "commits of the group", func() bool { return sum() > before })
+	within(t, d, "an answer about the group", func() bool { before = sum(); return before >= 0 })
+	within(t, d, "commits of the group", func() bool { return sum() > before })
 }

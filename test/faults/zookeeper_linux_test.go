@@ -122,5 +122,5 @@ func TestFaultsOnZooKeeper(t *testing.T) {
 	if n < 0 {
 		n = *rounds
 	}
-	playRounds(t, n, onZooKeeper, startClusterOnZooKeeper)
+	playRounds(t, n, onZooKeeper, startClusterOnZooKeeper, func(t testing.TB, c *cluster) workload { return startLoad(t, c) })
 }
