@@ -103,9 +103,6 @@ func (e *Engine) followController(s *session) error {
 func (e *Engine) campaign(s *session, takeOver int64) error {
 	tried := int32(-1)
 	for {
-		if err := e.lookOnce(s); err != nil {
-			return err
-		}
 		epochBefore, epochVersion, err := e.readEpoch(s)
 		if err != nil {
 			return err
@@ -117,6 +114,11 @@ func (e *Engine) campaign(s *session, takeOver int64) error {
 		h, err := parseHead(n.data)
 		if err != nil {
 			return corrupt(err)
+		}
+		// After the epoch: if that is the same when the multi is done, nobody was elected since, so the /controller that it
+		// deletes is the one that is read now.
+		if err := e.lookOnce(s); err != nil {
+			return err
 		}
 		there := e.controller.there
 		if tried >= 0 && e.controller.session == s.id() && h.Writer == e.writer && h.Epoch == tried && epochBefore == tried {
