@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"gregor/internal/config"
+	"gregor/test/server"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,15 +40,11 @@ func newCluster(t *testing.T, n int, extra ...string) *cluster {
 	return c
 }
 
-// freePort returns a port that nobody listens on at the moment.
+// freePort returns a port that nobody listens on, and that is given to nobody else: one that the system chooses may be
+// chosen again, or go to a client, before it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return server.FreePort(t)
 }
 
 func (c *cluster) props(id int) []string {
