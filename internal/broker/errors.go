@@ -59,6 +59,8 @@ var kafkaErrors = []struct {
 	{err: record.ErrInvalidRecord, kafka: kerr.InvalidRecord, tell: true},
 	{err: log.ErrUnsupported, kafka: kerr.UnsupportedForMessageFormat, tell: true},
 	{err: record.ErrTooLarge, kafka: kerr.MessageTooLarge, tell: true},
+	// Clients go on asking with this one. A Java consumer ends with CORRUPT_MESSAGE.
+	{err: log.ErrDamaged, kafka: kerr.KafkaStorageError},
 	{err: log.ErrCorrupt, kafka: kerr.CorruptMessage},
 	{err: record.ErrCorrupt, kafka: kerr.CorruptMessage},
 	{err: record.ErrTruncated, kafka: kerr.CorruptMessage},

@@ -246,6 +246,7 @@ func (l *Log) listSegments(names []fs.DirEntry) ([]*segment, error) {
 			s := newSegment(l.fs, l.o.files, l.dir, base, l.o.Config)
 			s.written = info.Size()
 			s.size.Store(info.Size())
+			s.trust.own.Store(info.Size())
 			s.createdMs = info.ModTime().UnixMilli()
 			list = append(list, s)
 			bases[base] = true

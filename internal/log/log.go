@@ -61,6 +61,9 @@ type Options struct {
 	// Room tells why so many bytes of clients and of leaders are refused, though the disk may not be full; nil: they are not.
 	Room func(bytes int) error
 
+	// Damaged is told each time that damaged records are found; nil: nobody. It must return at once.
+	Damaged func(l *Log)
+
 	files *openFiles // of all logs of a node; nil: not counted
 }
 

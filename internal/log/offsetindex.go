@@ -51,6 +51,15 @@ func (x *offsetIndex) lookup(offset int64) int64 {
 	return int64(x.entries[i-1].position)
 }
 
+// entry is the entry that lookup goes by.
+func (x *offsetIndex) entry(offset int64) (e offsetEntry, ok bool) {
+	i := sort.Search(len(x.entries), func(i int) bool { return int64(x.entries[i].offset) > offset })
+	if i == 0 {
+		return offsetEntry{}, false
+	}
+	return x.entries[i-1], true
+}
+
 // floor gives the largest indexed batch position at or below a position.
 func (x *offsetIndex) floor(position int64) int64 {
 	i := sort.Search(len(x.entries), func(i int) bool { return int64(x.entries[i].position) > position })

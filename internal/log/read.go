@@ -27,6 +27,7 @@ func (l *Log) ReadCommitted(offset, limit int64, maxBytes int, atLeastOne bool) 
 }
 
 func (l *Log) read(offset, limit int64, maxBytes int, atLeastOne, committed bool) (Slice, []AbortedTxn, error) {
+	looks := 0
 	for {
 		published := l.segments.Load()
 		list := *published
@@ -39,6 +40,12 @@ func (l *Log) read(offset, limit int64, maxBytes int, atLeastOne, committed bool
 			return Slice{}, nil, nil
 		}
 		slice, err := l.readSegments(list, offset, limit, maxBytes, atLeastOne)
+		if errors.Is(err, errLookAgain) {
+			if looks++; looks < maxLooks {
+				continue
+			}
+			err = corrupt(l.dir, "offset %d: the records or their index change while they are read", offset)
+		}
 		var txns []AbortedTxn
 		if err == nil && committed && slice.n > 0 {
 			if txns, err = abortedIn(list, offset, min(limit, slice.bound)); err != nil {
@@ -64,6 +71,9 @@ func (l *Log) read(offset, limit int64, maxBytes int, atLeastOne, committed bool
 		}
 	}
 }
+
+// maxLooks bounds how often a read finds other damage, or damaged indexes, before it gives up.
+const maxLooks = 100
 
 // gone tells why a segment is gone: the log is closed, or else it is another list by now.
 func (l *Log) gone() error {
@@ -94,14 +104,32 @@ func (l *Log) readSegments(list []*segment, offset, limit int64, maxBytes int, a
 // readSegment reads from one segment. below tells that all of it lies below limit.
 func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes int, atLeastOne bool) (Slice, error) {
 	s.mu.Lock()
-	if err := s.load(); err != nil {
+	err := s.load()
+	if err != nil && !isBadBatch(err) { // without indexes it is found from the beginning
 		s.mu.Unlock()
 		return Slice{}, err
 	}
 	// The size may run ahead of the end for a moment, since an append publishes it first: what lies below it need not lie
 	// below the limit, even if the limit is the end.
 	size := s.size.Load()
-	from := s.idx.lookup(offset - s.base)
+	lo, hi, first := int64(0), size, s.base
+	if len(s.trust.damaged) > 0 {
+		var bad *Damage
+		if lo, hi, first, bad = s.trust.window(s.base, offset, size); bad != nil {
+			s.mu.Unlock()
+			return Slice{}, bad
+		}
+	}
+	var from int64
+	var entry offsetEntry
+	var indexed bool
+	if s.loaded {
+		entry, indexed = s.idx.entry(offset - s.base)
+		from = int64(entry.position)
+	}
+	if from < lo {
+		from, indexed = lo, false
+	}
 	f, err := s.acquireLocked()
 	s.mu.Unlock()
 	if err != nil {
@@ -109,8 +137,14 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 	}
 
 	w := newWalker(f, lookChunk)
-	r := rangeSearch{s: s, w: w, size: size, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
+	r := rangeSearch{s: s, w: w, size: hi, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
+	if indexed {
+		r.entry = &entry
+	}
 	slice, err := r.find(from)
+	if from < s.trust.own.Load() || isBadBatch(err) {
+		slice, err = l.checkRead(&r, f, slice, err, from, lo, first)
+	}
 	w.close()
 	if err != nil || slice.n == 0 {
 		f.release()
@@ -129,6 +163,8 @@ type rangeSearch struct {
 	below         bool // all of the segment lies below limit
 	maxBytes      int64
 	atLeastOne    bool
+	entry         *offsetEntry // of the batch at the beginning of the search; nil: none
+	reach         int64        // what was looked at ends here
 }
 
 // find searches the first batch from a position on, and then the last.
@@ -142,6 +178,12 @@ func (r *rangeSearch) find(start int64) (Slice, error) {
 		var err error
 		if b, bytes, err = r.header(start); err != nil {
 			return Slice{}, err
+		}
+		if r.entry != nil {
+			if b.LastOffset() != r.s.base+int64(r.entry.offset) {
+				return Slice{}, errBadIndex
+			}
+			r.entry = nil
 		}
 		if b.LastOffset() >= r.offset {
 			break
@@ -209,6 +251,7 @@ func (r *rangeSearch) end(start, end int64) (int64, error) {
 
 func (r *rangeSearch) header(pos int64) (record.Batch, int64, error) {
 	b, bytes, err := r.w.header(pos, r.size)
+	r.reach = max(r.reach, pos+max(bytes, 1))
 	if err != nil && (isBadBatch(err) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		err = corrupt(r.s.path(logSuffix), "%v", err)
 	}

@@ -266,6 +266,7 @@ func (r *recovery) save(size int64) error {
 	l, s := r.l, r.s
 	s.written = size
 	s.size.Store(size)
+	s.trust.own.Store(0) // all of it was checked
 	s.loaded, s.dirtyIndex = true, size > 0 || r.cut > 0
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
 	err := s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false)

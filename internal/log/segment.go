@@ -30,6 +30,7 @@ type segment struct {
 
 	size    atomic.Int64 // published: readers may read below it
 	written int64        // in the file; the log's mutex guards it
+	trust   trust
 
 	mu         sync.Mutex
 	file       *segmentFile // nil while not open
@@ -142,6 +143,7 @@ func (s *segment) sweep() {
 	if s.loaded {
 		s.loaded, s.idx, s.tidx = false, offsetIndex{}, timeIndex{}
 	}
+	s.distrust()
 	if !s.txn.dirty {
 		s.txn = txnIndex{}
 	}
@@ -284,6 +286,7 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 		return err
 	}
 	s.written, s.flushed = position, false
+	s.trust.cut(position)
 	s.idx.truncateTo(offset - s.base)
 	s.tidx.truncateTo(offset - s.base)
 	if err := s.txn.truncateTo(s.fs, s.path(txnIndexSuffix), s.base, offset); err != nil {

@@ -86,6 +86,9 @@ func (s *segment) largestTimestamp() (int64, error) {
 	if err := s.load(); err != nil {
 		return 0, err
 	}
+	if s.trust.holes && len(s.trust.damaged) > 0 {
+		return 0, s.trust.damaged[0] // it may be there
+	}
 	return s.maxTs.timestampMs, nil
 }
 
@@ -128,7 +131,34 @@ func (s *segment) loadIndexes() error {
 		return corrupt(s.path(timeIndexSuffix), "the time index is empty")
 	}
 	s.maxTs = s.tidx.last()
-	return nil
+	return s.compareIndexes()
+}
+
+// compareIndexes looks whether the last entries are those of the segment: the others are compared when they are used.
+func (s *segment) compareIndexes() error {
+	if len(s.tidx.entries) == 0 {
+		return nil
+	}
+	f, err := s.acquireLocked()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	w := newWalker(f, lookChunk)
+	defer w.close()
+	size := s.size.Load()
+	if n := len(s.idx.entries); n > 0 {
+		e := s.idx.entries[n-1]
+		if b, _, err := w.header(int64(e.position), size); err != nil || b.LastOffset() != s.base+int64(e.offset) {
+			return corrupt(s.path(indexSuffix), "entry %v: no batch there ends at that offset", e)
+		}
+	}
+	// The largest timestamp is what retention goes by.
+	last := s.tidx.last()
+	if s.hasTimestamp(w, s.idx.lookup(int64(last.offset)-1), size, last) {
+		return nil
+	}
+	return corrupt(s.path(timeIndexSuffix), "entry %v: no batch that ends at that offset has that timestamp", last)
 }
 
 // rebuild makes the indexes of a sealed segment from its batches and writes them. Error: ErrCorrupt if the segment
@@ -140,10 +170,15 @@ func (s *segment) rebuild() error {
 	}
 	defer f.release()
 	s.idx, s.tidx, s.maxTs, s.sinceIndex = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0
+	s.trust.holes = false
 	w := newWalker(f, walkChunk)
 	defer w.close()
 	limit := s.size.Load()
 	for pos := int64(0); pos < limit; {
+		if d := s.trust.at(pos); d != nil {
+			pos, s.trust.holes = d.End, true
+			continue
+		}
 		b, err := w.batch(pos, limit)
 		if err == nil {
 			err = b.CheckCRC()

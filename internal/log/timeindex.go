@@ -50,6 +50,15 @@ func (x *timeIndex) lookup(timestampMs int64) int32 {
 	return x.entries[i-1].offset
 }
 
+// entry is the last entry at or before a time; timestamp -1 if there is none.
+func (x *timeIndex) entry(timestampMs int64) timeEntry {
+	i := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].timestampMs > timestampMs })
+	if i == 0 {
+		return timeEntry{timestampMs: -1}
+	}
+	return x.entries[i-1]
+}
+
 // last gives the last entry; timestamp -1 if there is none.
 func (x *timeIndex) last() timeEntry {
 	if len(x.entries) == 0 {

@@ -32,7 +32,7 @@ func (l *Log) OffsetForTimestamp(ts int64) (offset, timestamp int64, leaderEpoch
 			if largest < ts {
 				continue
 			}
-			found, err := s.firstAtOrAfter(ts, start, l.end.Load())
+			found, err := l.firstAtOrAfter(s, ts, start, l.end.Load())
 			if err != nil || found.offset >= 0 {
 				return found, err
 			}
@@ -62,7 +62,7 @@ func (l *Log) MaxTimestampOffset() (offset, timestamp int64, leaderEpoch int32, 
 		slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.ts, a.ts) })
 		for _, c := range all {
 			// A compacted segment may have lost the records with its largest timestamp.
-			found, err := c.s.firstAtOrAfter(c.ts, l.start.Load(), l.end.Load())
+			found, err := l.firstAtOrAfter(c.s, c.ts, l.start.Load(), l.end.Load())
 			if err != nil || found.offset >= 0 {
 				return found, err
 			}
@@ -74,9 +74,10 @@ func (l *Log) MaxTimestampOffset() (offset, timestamp int64, leaderEpoch int32, 
 
 // search runs a search over the segments, again if retention takes one of them meanwhile.
 func (l *Log) search(do func(list []*segment) (timestampOffset, error)) (timestampOffset, error) {
-	for {
+	for looks := 0; ; looks++ {
 		found, err := do(*l.segments.Load())
 		switch {
+		case errors.Is(err, errLookAgain) && looks < maxLooks:
 		case err == nil:
 			return found, nil
 		case errors.Is(err, errGone):
@@ -93,7 +94,7 @@ func (l *Log) search(do func(list []*segment) (timestampOffset, error)) (timesta
 }
 
 // firstAtOrAfter finds the first record from an offset on with a timestamp at or after ts, below end.
-func (s *segment) firstAtOrAfter(ts, from, end int64) (timestampOffset, error) {
+func (l *Log) firstAtOrAfter(s *segment, ts, from, end int64) (timestampOffset, error) {
 	s.mu.Lock()
 	if err := s.load(); err != nil {
 		s.mu.Unlock()
@@ -102,8 +103,10 @@ func (s *segment) firstAtOrAfter(ts, from, end int64) (timestampOffset, error) {
 	size := s.size.Load()
 	// The entry says: up to this offset nothing is later than its timestamp. So the search may start there if that
 	// timestamp is below ts.
-	near := max(int64(s.tidx.lookup(ts-1)), from-s.base)
-	position := s.idx.lookup(near)
+	entry := s.tidx.entry(ts - 1)
+	near := max(int64(entry.offset), from-s.base)
+	position, own := s.idx.lookup(near), s.trust.own.Load()
+	from0 := s.idx.lookup(int64(entry.offset) - 1)
 	f, err := s.acquireLocked()
 	s.mu.Unlock()
 	if err != nil {
@@ -112,8 +115,25 @@ func (s *segment) firstAtOrAfter(ts, from, end int64) (timestampOffset, error) {
 	defer f.release()
 	w := newWalker(f, lookChunk)
 	defer w.close()
+	if own > 0 && entry.timestampMs >= 0 && !s.hasTimestamp(w, from0, size, entry) {
+		return notFound, l.findDamage(s, f, size, 0, s.base, size)
+	}
 	for position < size {
+		s.mu.Lock()
+		d := s.trust.at(position)
+		s.mu.Unlock()
+		if d != nil {
+			return notFound, d // it may be there
+		}
 		b, bytes, err := w.header(position, size)
+		if err == nil && position < own {
+			if b, err = w.batch(position, size); err == nil {
+				err = b.CheckCRC()
+			}
+		}
+		if isBadBatch(err) {
+			return notFound, l.findDamage(s, f, size, 0, s.base, size)
+		}
 		if err != nil {
 			return notFound, corruptBatch(s, err)
 		}
@@ -131,6 +151,21 @@ func (s *segment) firstAtOrAfter(ts, from, end int64) (timestampOffset, error) {
 		position += bytes
 	}
 	return notFound, nil
+}
+
+// hasTimestamp tells whether a time index entry is that of a batch at a position or behind.
+func (s *segment) hasTimestamp(w *walker, pos, size int64, e timeEntry) bool {
+	for pos < size {
+		b, bytes, err := w.header(pos, size)
+		if err != nil || b.LastOffset() > s.base+int64(e.offset) {
+			return false
+		}
+		if b.LastOffset() == s.base+int64(e.offset) {
+			return b.MaxTimestamp() == e.timestampMs
+		}
+		pos += bytes
+	}
+	return false
 }
 
 func corruptBatch(s *segment, err error) error {

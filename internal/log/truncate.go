@@ -346,6 +346,7 @@ func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w
 	w := newWalker(f, walkChunk)
 	defer w.close()
 	limit := max(s.written, s.size.Load())
+	own := s.trust.own.Load()
 	pos := int64(0)
 	if from > s.base {
 		s.mu.Lock()
@@ -363,6 +364,14 @@ func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w
 			return nil
 		}
 		if b.BaseOffset() >= from {
+			if pos < own { // found at the start: it may be damaged
+				if b, err = w.batch(pos, limit); err == nil {
+					err = b.CheckCRC()
+				}
+				if err != nil {
+					return corruptBatch(s, err)
+				}
+			}
 			if err := do(b, w, pos, limit); err != nil {
 				return err
 			}

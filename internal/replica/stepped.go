@@ -158,6 +158,7 @@ func servedCode(err error) int16 {
 		{ErrOffsetNotAvailable, kerr.OffsetNotAvailable},
 		{log.ErrOffsetOutOfRange, kerr.OffsetOutOfRange},
 		{log.ErrDirOffline, kerr.KafkaStorageError},
+		{log.ErrDamaged, kerr.KafkaStorageError},
 	} {
 		if errors.Is(err, e.err) {
 			return e.code.Code
