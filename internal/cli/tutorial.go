@@ -66,7 +66,7 @@ func foreignZookeeper(value string) (string, error) {
 	}
 	c, err := net.DialTimeout("tcp", value, 5*time.Second)
 	if err != nil {
-		return "", fmt.Errorf("no ZooKeeper server at %s (%w); start it, or leave --zookeeper out to have one of ours", value, err)
+		return "", fmt.Errorf("no ZooKeeper server at %s (%v); start it, or leave --zookeeper out to have one of ours", value, err)
 	}
 	return value, c.Close()
 }

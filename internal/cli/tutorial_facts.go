@@ -126,7 +126,7 @@ func (f *clusterFacts) askMetadata(ctx context.Context, cl *kgo.Client) error {
 // one partition.
 func (f clusterFacts) balanced() error {
 	if len(f.brokers) != tutorialBrokers {
-		return fmt.Errorf("brokers %v serve, not all %d", f.brokers, tutorialBrokers)
+		return fmt.Errorf("brokers %s serve, not all %d", joinIDs(f.brokers), tutorialBrokers)
 	}
 	if err := f.inSync(); err != nil {
 		return err
