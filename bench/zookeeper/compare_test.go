@@ -72,16 +72,16 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	for _, clients := range []int{1, 16, 100} {
-		measure(fmt.Sprintf("creates, %d clients", clients), "more", "/s", *rounds, func(s *zk.Server) float64 { return creates(t, s, clients) })
+		measure(fmt.Sprintf("creates, clients: %d", clients), "more", "/s", *rounds, func(s *zk.Server) float64 { return creates(t, s, clients) })
 	}
 	for _, clients := range []int{1, 16, 100} {
-		measure(fmt.Sprintf("reads, %d clients", clients), "more", "/s", *rounds, func(s *zk.Server) float64 { return reads(t, s, clients) })
+		measure(fmt.Sprintf("reads, clients: %d", clients), "more", "/s", *rounds, func(s *zk.Server) float64 { return reads(t, s, clients) })
 	}
 	for _, each := range []struct {
 		name string
 		load func(*testing.T, *zk.Server, int) float64
 	}{{"a create", creates}, {"a read", reads}} {
-		measure("CPU of "+each.name+", 16 clients", "less", "µs", *rounds, func(s *zk.Server) float64 {
+		measure("CPU of "+each.name+", clients: 16", "less", "µs", *rounds, func(s *zk.Server) float64 {
 			before := s.CPU()
 			rate := each.load(t, s, 16)
 			return float64((s.CPU() - before).Microseconds()) / (rate * *seconds)
