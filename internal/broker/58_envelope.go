@@ -27,6 +27,7 @@ func (b *Broker) envelope(ctx context.Context, r *Request) {
 			resp.ErrorCode = kerr.NotController.Code
 		} else {
 			inner.SetVersion(h.Version)
+			forward.SetOffset(resp, b.image().Offset())
 			resp.ResponseData = inner.AppendTo(wire.AppendResponseHeader(nil, h.CorrelationID, inner))
 		}
 		r.Reply(resp)

@@ -38,6 +38,27 @@ func wrap(from controller.Caller, req kmsg.Request) *kmsg.EnvelopeRequest {
 	return e
 }
 
+// offsetTag is a tagged field of our own in an Envelope's answer: up to where the metadata log has to be applied before the
+// client is answered, so that it finds what it changed on the broker that tells it so. Apache Kafka leaves tags that it does
+// not know alone; there a client may have to look twice.
+const offsetTag = 26484
+
+// SetOffset puts the controller's metadata offset into an answer.
+func SetOffset(e *kmsg.EnvelopeResponse, offset int64) {
+	e.UnknownTags.Set(offsetTag, binary.BigEndian.AppendUint64(nil, uint64(offset)))
+}
+
+// offsetOf is what SetOffset put there; -1 if nothing.
+func offsetOf(e *kmsg.EnvelopeResponse) int64 {
+	offset := int64(-1)
+	e.UnknownTags.Each(func(key uint32, b []byte) {
+		if key == offsetTag && len(b) == 8 {
+			offset = int64(binary.BigEndian.Uint64(b))
+		}
+	})
+	return offset
+}
+
 // unwrap reads the answer to req. An error of the Envelope itself is a *kerr.Error; any other error is bytes that cannot be
 // read.
 func unwrap(req kmsg.Request, e *kmsg.EnvelopeResponse) (kmsg.Response, error) {

@@ -17,10 +17,11 @@ const (
 	// DefaultTimeout is how long a request looks for a controller that answers it (Kafka's request.timeout.ms).
 	DefaultTimeout = 30 * time.Second
 
-	retryAfter  = 20 * time.Millisecond  // how long a refused request waits before it is tried again
-	lookEvery   = 20 * time.Millisecond  // how often it is looked whether the leader is another one, while somebody waits
-	dialTimeout = 3 * time.Second        // an address that swallows packets must not keep the next leader from being seen
-	redialAfter = 100 * time.Millisecond // after a dial that failed
+	retryAfter    = 20 * time.Millisecond  // how long a refused request waits before it is tried again
+	lookEvery     = 20 * time.Millisecond  // how often it is looked whether the leader is another one, while somebody waits
+	appliedWithin = 500 * time.Millisecond // how long an answer waits for the metadata log
+	dialTimeout   = 3 * time.Second        // an address that swallows packets must not keep the next leader from being seen
+	redialAfter   = 100 * time.Millisecond // after a dial that failed
 )
 
 // Controller decides requests; done is called exactly once. A controller that is not active answers NOT_CONTROLLER.
@@ -36,6 +37,9 @@ type Options struct {
 	Leader func() int32
 	// Endpoint is the "host:port" of a node's controller listener.
 	Endpoint func(id int32) (addr string, ok bool)
+	// Applied is up to where this node has applied the metadata log: a client that changes something is answered when its own
+	// broker knows of it, or a little later. nil: it is answered at once.
+	Applied func() int64
 	// Gone is told that nobody listens any more where the active controller did: its process has ended, or has not begun.
 	// It is for a metadata log whose members do not talk to each other. When the connection to the controller breaks, it is
 	// looked for at once, whether or not somebody waits. Gone must not block; it may be told the same again. nil: nobody asks.

@@ -35,6 +35,7 @@ type remote struct {
 	answer func(from controller.Caller, req kmsg.Request, inside bool) kmsg.Response
 	down   bool
 	raw    []byte // what it answers instead
+	offset int64  // of its metadata
 	conns  []net.Conn
 	asked  int
 }
@@ -150,6 +151,7 @@ func (r *remote) request(h wire.RequestHeader, body []byte) kmsg.Response {
 	if controller.IsNotController(inner) {
 		resp.ErrorCode = kerr.NotController.Code
 	} else {
+		SetOffset(resp, r.offset)
 		inner.SetVersion(h.Version)
 		resp.ResponseData = inner.AppendTo(wire.AppendResponseHeader(nil, h.CorrelationID, inner))
 	}

@@ -174,11 +174,46 @@ func (f *Forwarder) send(conn *peer.Conn, c *call) {
 		return
 	}
 	conn.Send(wrap(c.from, c.req), func(resp kmsg.Response, err error) {
+		offset := int64(-1)
 		if err == nil {
-			resp, err = unwrap(c.req, resp.(*kmsg.EnvelopeResponse))
+			e := resp.(*kmsg.EnvelopeResponse)
+			offset = offsetOf(e)
+			resp, err = unwrap(c.req, e)
 		}
-		f.answered(conn, c, resp, err)
+		if err != nil || f.o.Applied == nil || f.o.Applied() >= offset || !f.later(func() {
+			f.awaitApplied(c.ctx, offset)
+			f.answered(conn, c, resp, nil)
+		}) {
+			f.answered(conn, c, resp, err)
+		}
 	})
+}
+
+// later runs on a goroutine that Close waits for; not after Close.
+func (f *Forwarder) later(do func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.wg.Go(do)
+	}
+	return !f.closed
+}
+
+// awaitApplied returns when this node has applied the metadata log up to an offset, or will not in time.
+func (f *Forwarder) awaitApplied(ctx context.Context, offset int64) {
+	ctx, cancel := context.WithTimeout(ctx, appliedWithin)
+	defer cancel()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for f.o.Applied() < offset {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		case <-f.ctx.Done():
+			return
+		}
+	}
 }
 
 // answered takes what came back for a call.

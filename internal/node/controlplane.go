@@ -60,6 +60,7 @@ func (n *Node) openController(ctx context.Context, values *config.Values, joinin
 		NodeID:   n.id.nodeID,
 		Leader:   func() int32 { return j.Status().Leader },
 		Endpoint: n.controllerAddr,
+		Applied:  func() int64 { return n.ctrl.Image().Offset() },
 		Dial:     n.dial,
 		Logger:   n.logs.Part("forward"),
 	}
