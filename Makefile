@@ -7,7 +7,7 @@ BENCHTIME   ?= 50x
 CRASHES     ?= 10
 ROUNDS      ?= 13
 ZKROUNDS    ?= 17
-TXNROUNDS   ?= 17
+TXNROUNDS   ?= 4
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
 RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config|zookeeper)(/|$$)

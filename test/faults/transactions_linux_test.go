@@ -38,7 +38,7 @@ const (
 //
 // Tellers move money: a transaction takes from one account and gives to another, in different partitions.
 //
-// Both abort now and then on purpose. What came of each attempt is kept: committed, aborted, or unknown, if the client could
+// Both abort now and then on purpose, or die, that is, leave a transaction open to the next client with their transactional id. What came of each attempt is kept: committed, aborted, or unknown, if the client could
 // not tell. A reader with read_committed watches all the time.
 type transactions struct {
 	t      testing.TB
@@ -59,6 +59,11 @@ type transactions struct {
 	outcomes map[string]outcome
 	view     view // of the reader that watches
 }
+
+// errDied ends a client that leaves a transaction open.
+var errDied = errors.New("died")
+
+func dies(attempt int) bool { return attempt%37 == 0 }
 
 type outcome int
 
@@ -138,14 +143,14 @@ func (x *transactions) copier(id string) {
 				continue
 			}
 			attempt++
-			err = x.copy(s, fetches.Records(), fmt.Sprintf("%s/%d", id, attempt), attempt%10 == 0)
+			err = x.copy(s, fetches.Records(), fmt.Sprintf("%s/%d", id, attempt), attempt)
 		}
 		s.Close()
 	}
 }
 
 // copy is one transaction. An error says that the session is of no more use.
-func (x *transactions) copy(s *kgo.GroupTransactSession, records []*kgo.Record, name string, abort bool) error {
+func (x *transactions) copy(s *kgo.GroupTransactSession, records []*kgo.Record, name string, attempt int) error {
 	if err := s.Begin(); err != nil {
 		return err
 	}
@@ -163,7 +168,10 @@ func (x *transactions) copy(s *kgo.GroupTransactSession, records []*kgo.Record, 
 	if err := s.Client().Flush(ctx); err != nil {
 		return err
 	}
-	ok, err := s.End(ctx, kgo.TransactionEndTry(!abort && !failed.Load()))
+	if dies(attempt) {
+		return errDied
+	}
+	ok, err := s.End(ctx, kgo.TransactionEndTry(attempt%10 != 0 && !failed.Load()))
 	switch {
 	case err != nil:
 		return err
@@ -188,13 +196,13 @@ func (x *transactions) teller(id string, seed uint64) {
 		}
 		for err == nil && x.ctx.Err() == nil {
 			attempt++
-			err = x.transfer(p, random, fmt.Sprintf("%s/%d", id, attempt), attempt%5 == 0)
+			err = x.transfer(p, random, fmt.Sprintf("%s/%d", id, attempt), attempt)
 		}
 		p.Close()
 	}
 }
 
-func (x *transactions) transfer(p *kgo.Client, random *rand.Rand, name string, abort bool) error {
+func (x *transactions) transfer(p *kgo.Client, random *rand.Rand, name string, attempt int) error {
 	if err := p.BeginTransaction(); err != nil {
 		return err
 	}
@@ -206,7 +214,10 @@ func (x *transactions) transfer(p *kgo.Client, random *rand.Rand, name string, a
 	defer cancel()
 	err := p.ProduceSync(ctx, &kgo.Record{Topic: accountsTopic, Partition: from, Key: []byte(name), Value: fmt.Append(nil, -amount)},
 		&kgo.Record{Topic: accountsTopic, Partition: to, Key: []byte(name), Value: fmt.Append(nil, amount)}).FirstErr()
-	commit := err == nil && !abort
+	if dies(attempt) {
+		return errDied
+	}
+	commit := err == nil && attempt%5 != 0
 	if err := p.EndTransaction(ctx, kgo.TransactionEndTry(commit)); err != nil {
 		return err
 	}
