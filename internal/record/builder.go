@@ -103,6 +103,15 @@ func (b *Builder) Count() int { return int(b.n) }
 // it is used again. It panics on a codec or level that does not exist:
 // configuration was checked long before.
 func (b *Builder) Build() Batch {
+	batch := b.BuildShared()
+	if b.o.Codec == None {
+		b.buf = nil
+	}
+	return batch
+}
+
+// BuildShared is Build of a batch that is valid until the next Reset.
+func (b *Builder) BuildShared() Batch {
 	batch := Batch(b.buf)
 	if b.o.Codec != None {
 		out := make([]byte, HeaderSize, HeaderSize+len(b.buf)/2)
@@ -111,8 +120,6 @@ func (b *Builder) Build() Batch {
 			panic("record: " + err.Error())
 		}
 		batch = Batch(out)
-	} else {
-		b.buf = nil
 	}
 	attributes := int16(b.o.Codec)
 	if b.o.LogAppendTime {

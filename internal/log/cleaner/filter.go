@@ -34,7 +34,7 @@ type Stats struct {
 	InvalidRecords           int64 // without a key
 }
 
-// Batch gives what is left of a batch: itself, a new one at the same offsets, or nil. Error: what Batch.Records gives of a
+// Batch gives what is left of a batch: itself, a new one at the same offsets, which is valid until the next call, or nil. Error: what Batch.Records gives of a
 // damaged one.
 func (f *Filter) Batch(b record.Batch) (record.Batch, error) {
 	discard, emptyMarker := false, false
@@ -154,5 +154,5 @@ func (f *Filter) rebuild(b record.Batch, newHorizon bool) (record.Batch, error) 
 		i++
 	}
 	f.builder.ReachTo(b.LastOffset())
-	return f.builder.Build(), nil
+	return f.builder.BuildShared(), nil
 }

@@ -34,7 +34,8 @@ func NewOffsetMap(keys int64, bytes int64, loadFactor float64) *OffsetMap {
 	if !(loadFactor > 0 && loadFactor <= 1) {
 		loadFactor = 0.9
 	}
-	slots := max(int64(float64(max(keys, MinMapKeys))/loadFactor)+1, 2)
+	// Where there is memory the table is emptier than it has to be: searches get long in a full one.
+	slots := max(int64(float64(max(keys, MinMapKeys))/min(loadFactor, 0.6))+1, 2)
 	slots = min(slots, max(bytes/slotBytes, MinMapKeys))
 	// At least one slot stays empty, so that a search ends.
 	limit := min(int64(float64(slots)*loadFactor), slots-1)
