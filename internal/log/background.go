@@ -97,6 +97,9 @@ func (b *background) begin() {
 	b.every(o.StartCheckpointInterval, func() { b.checkpoint(b.d.checkpointStarts) })
 	b.every(o.RetentionCheckInterval, b.retention)
 	b.d.cleaner.begin(b.d)
+	if o.Scrub != nil && !o.Stepped {
+		b.run(b.scrubber)
+	}
 	b.every(o.ProducerCheckInterval, func() {
 		for _, p := range b.d.list(nil) {
 			l := p.l

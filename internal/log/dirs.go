@@ -44,6 +44,10 @@ type DirsOptions struct {
 	Reserve                 func() int64         // bytes of each disk that are kept for the node itself; nil, or below 0: a hundredth, up to 1 GB
 	Ballast                 int64                // bytes of a file in each directory that is given up when somebody else fills the disk; 0: none
 
+	// Scrub is how the records are read over in the background: bytes a second on all directories, 0 for not at all, and
+	// the time from the beginning of one pass to that of the next. nil: not at all.
+	Scrub func() (bytesPerSecond int64, interval time.Duration)
+
 	// Stepped says that there are no goroutines in the background: somebody calls Step. The simulation does.
 	Stepped bool
 
@@ -79,6 +83,8 @@ type Dirs struct {
 	futures map[partitionKey]placed // copies on their way to another directory
 	broken  map[partitionKey]brokenLog
 	making  map[partitionKey]*logDir // logs that Create is about to make
+
+	damaged map[*Log]struct{} // guarded by mu; see Damaged
 
 	background background
 	cleaner    cleanerPool
@@ -337,6 +343,7 @@ func (d *Dirs) options(dir *logDir, path string, key partitionKey, id [16]byte, 
 		Flusher: func(l *Log, offset int64) { d.background.flushSoon(dir, l, offset) },
 		Lowered: func(*Log) error { return d.checkpointLowered(dir) },
 		Full:    func(_ *Log, err error) { d.full(dir, err) },
+		Damaged: func(l *Log) { d.noteDamaged(l) },
 		Room:    d.room(dir, key.topic),
 		Failed: func(_ *Log, err error) {
 			if isDiskFailure(err) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gregor/internal/config"
 	"gregor/internal/holder"
@@ -41,7 +42,11 @@ func (n *Node) openDirs(v *config.Values) error {
 		Cleaner:                 func() log.CleanerConfig { return cleanerConfig(n.live.Load()) },
 		Ballast:                 8 << 20,
 		Reserve:                 func() int64 { return n.live.Load().Int64("log.dirs.reserved.bytes") },
-		Offline:                 n.dirOffline,
+		Scrub: func() (int64, time.Duration) {
+			v := n.live.Load()
+			return v.Int64("log.scrub.io.max.bytes.per.second"), v.Millis("log.scrub.interval.ms")
+		},
+		Offline: n.dirOffline,
 	})
 	if err != nil {
 		n.dirs = nil

@@ -40,7 +40,7 @@ const (
 // place compares where a replica's log is with what the metadata says, and has the controller told if that differs.
 func (m *Manager) place(p *Partition, mp *metadata.Partition) {
 	l := p.log.Load()
-	if l == nil || m.o.AssignDirs == nil || m.image == nil || !m.image.HasDirectories() {
+	if l == nil || p.leaving.Load() || m.o.AssignDirs == nil || m.image == nil || !m.image.HasDirectories() {
 		return
 	}
 	if dir := metadata.UUID(m.o.Dirs.DirOf(l)); dir != mp.Dir(m.o.NodeID) && !dir.IsZero() {

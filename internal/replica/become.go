@@ -10,7 +10,7 @@ import (
 func (p *Partition) become(m *Manager, mp *metadata.Partition) {
 	old := p.role.Load()
 	switch {
-	case p.log.Load() == nil:
+	case p.log.Load() == nil, p.leaving.Load() && mp.Leader != m.o.NodeID:
 		p.resign(m, &role{leaderID: mp.Leader, leaderEpoch: mp.LeaderEpoch, offline: true})
 	case mp.Leader == m.o.NodeID && old.leader != nil && old.leaderEpoch == mp.LeaderEpoch:
 		old.leader.update(mp)

@@ -38,6 +38,7 @@ type Logs interface {
 	CreateFuture(topic string, partition int32, dir [16]byte) (*log.Log, error)
 	DeleteFuture(topic string, partition int32) error
 	Promote(topic string, partition int32) (*log.Log, error)
+	Damaged() []*log.Log
 }
 
 // Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
@@ -101,6 +102,7 @@ type Manager struct {
 	placements placements
 	throttles  throttles
 	moves      moves
+	repairs    repairs
 	followers  fetchers
 	watched    watched
 	ticker     ticker

@@ -24,6 +24,7 @@ type Partition struct {
 	roleMu  sync.RWMutex // held for reading by an append, for writing by a change of role
 	role    atomic.Pointer[role]
 	log     atomic.Pointer[log.Log] // nil while its directory is offline
+	leaving atomic.Bool             // it is to be copied again as a whole: see giveUp
 	waiters waiters
 	held    held
 }

@@ -105,6 +105,7 @@ func (m *Manager) Tick() time.Duration {
 	m.reviewWatched()
 	m.proposals.release() // and sends what is due
 	m.placements.send()
+	m.startRepairs()
 	if m.o.Inline {
 		m.moves.step()
 	}

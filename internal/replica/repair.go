@@ -1,0 +1,260 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"gregor/internal/log"
+	"gregor/internal/metadata"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A damaged range of a log is written again with the bytes that another in-sync replica has there. They are asked for as a
+// consumer does that may read from followers (KIP-392), so a leader gets them from a follower too, and only what is
+// committed. Neither the high watermark nor the ISR moves.
+//
+// If no other replica has bytes that fit, which compaction may be the reason of, the whole replica is copied again, once
+// it is needed for nothing: it first has the controller take it out of the ISR, and of the lead, as if its log directory
+// were lost (KIP-858). That is asked only while another replica is in sync. Else the log goes on serving what is whole.
+
+// repairs is the goroutine that repairs: there is one while something is damaged.
+type repairs struct {
+	mu      sync.Mutex
+	running bool
+	under   map[partitionKey]*repairing // only the goroutine uses it
+}
+
+type repairing struct {
+	said    string    // the last thing that was logged
+	until   time.Time // not before
+	leaving bool      // the controller was asked to take the replica out
+}
+
+const (
+	repairBytes   = 1 << 20  // asked for at first
+	maxRepair     = 64 << 20 // a larger range is copied with the whole replica
+	repairPause   = time.Second
+	repairTimeout = 30 * time.Second
+)
+
+// startRepairs looks whether something is damaged.
+func (m *Manager) startRepairs() {
+	if m.o.Connect == nil || m.o.Inline || len(m.o.Dirs.Damaged()) == 0 {
+		return
+	}
+	m.repairs.mu.Lock()
+	defer m.repairs.mu.Unlock()
+	if !m.repairs.running {
+		m.repairs.running = m.ticker.run(m.repair)
+	}
+}
+
+func (m *Manager) repair() {
+	for {
+		logs := m.o.Dirs.Damaged()
+		for _, l := range logs {
+			if p, err := m.Partition(l.Topic(), l.Partition()); err == nil && p.log.Load() == l {
+				m.repairPartition(m.ticker.ctx, p, l)
+			}
+		}
+		if len(logs) == 0 {
+			break
+		}
+		select {
+		case <-m.ticker.ctx.Done():
+			return
+		case <-time.After(repairPause / 4):
+		}
+	}
+	m.repairs.mu.Lock()
+	m.repairs.running, m.repairs.under = false, nil
+	m.repairs.mu.Unlock()
+}
+
+func (m *Manager) repairPartition(ctx context.Context, p *Partition, l *log.Log) {
+	if m.repairs.under == nil {
+		m.repairs.under = make(map[partitionKey]*repairing)
+	}
+	r := m.repairs.under[p.key()]
+	if r == nil {
+		r = &repairing{}
+		m.repairs.under[p.key()] = r
+	}
+	if m.now().Before(r.until) {
+		return
+	}
+	r.until = m.now().Add(repairPause)
+	if r.leaving {
+		m.copyAgain(p, l, r)
+		return
+	}
+	for _, d := range l.Damages() {
+		err := m.repairDamage(ctx, p, l, d)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		if text := err.Error(); text != r.said {
+			r.said = text
+			m.o.Logger.Error("damage cannot be repaired now; trying again", "topic", p.topic, "partition", p.index, "file", d.File, "offset", d.Offset, "error", text)
+		}
+		if errors.Is(err, log.ErrNoFit) {
+			m.giveUp(p, r)
+		}
+		return
+	}
+}
+
+// sources are the brokers that may have what is damaged here: the leader first, then those in sync.
+func (m *Manager) sources(p *Partition) (ids []int32, mp *metadata.Partition) {
+	image := m.current.Load()
+	t := image.TopicByID(p.id)
+	if t == nil || int(p.index) >= len(t.Partitions) || t.Partitions[p.index] == nil {
+		return nil, nil
+	}
+	mp = t.Partitions[p.index]
+	for _, id := range append([]int32{mp.Leader}, mp.ISR...) {
+		if b := image.Broker(id); id != m.o.NodeID && b != nil && !b.Fenced && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, mp
+}
+
+// repairDamage asks one replica after the other. The error wraps log.ErrNoFit if none that answered fits.
+func (m *Manager) repairDamage(ctx context.Context, p *Partition, l *log.Log, d log.Damage) error {
+	ids, mp := m.sources(p)
+	if len(ids) == 0 {
+		return fmt.Errorf("%w: no other replica is in sync", ErrStorage)
+	}
+	var errs []error
+	for _, id := range ids {
+		err := m.repairFrom(ctx, id, p, l, d)
+		if err == nil {
+			m.o.Logger.Warn("a damaged range was copied from another replica", "topic", p.topic, "partition", p.index, "file", d.File,
+				"offset", d.Offset, "end_offset", d.EndOffset, "from", id, "leader", mp.Leader)
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("broker %d: %w", id, err))
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, l *log.Log, d log.Damage) error {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	remote, err := m.o.Connect(ctx, broker)
+	if err != nil {
+		return err
+	}
+	defer remote.Close()
+	for bytes := int32(repairBytes); bytes <= maxRepair; bytes *= 2 {
+		records, err := askRange(ctx, remote, p, d.Offset, bytes)
+		if err != nil {
+			return err
+		}
+		more, err := l.Repair(d, records)
+		if err != nil || !more {
+			return err
+		}
+		if len(records) < int(bytes)/2 {
+			return fmt.Errorf("it has only %d bytes from offset %d on that are committed", len(records), d.Offset)
+		}
+	}
+	return fmt.Errorf("%w: more than %d bytes", log.ErrNoFit, maxRepair)
+}
+
+// askRange reads a partition of another broker as a client.
+func askRange(ctx context.Context, remote Remote, p *Partition, offset int64, bytes int32) ([]byte, error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.ReplicaID, req.ReplicaState.ID = -1, -1
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 0, 0, bytes, -1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = p.topic, p.id
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.index, offset, bytes
+	part.CurrentLeaderEpoch, part.LastFetchedEpoch, part.LogStartOffset = NoEpoch, NoEpoch, -1
+	t.Partitions = append(t.Partitions, part)
+	req.Topics = append(req.Topics, t)
+	type answer struct {
+		records []byte
+		err     error
+	}
+	answers := make(chan answer, 1)
+	remote.SendFetch(req, func(resp *kmsg.FetchResponse, release func(), err error) {
+		if release != nil {
+			defer release()
+		}
+		var records []byte
+		switch {
+		case err != nil:
+		case resp.ErrorCode != 0:
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		case len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1:
+			err = errProtocol
+		default:
+			got := &resp.Topics[0].Partitions[0]
+			if err = kerr.ErrorForCode(got.ErrorCode); err == nil {
+				records = slices.Clone(got.RecordBatches)
+			}
+		}
+		answers <- answer{records, err}
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case a := <-answers:
+		return a.records, a.err
+	}
+}
+
+// giveUp has the controller take the replica out of the ISR and of the lead, if another is in sync.
+func (m *Manager) giveUp(p *Partition, r *repairing) {
+	ids, mp := m.sources(p)
+	image := m.current.Load()
+	if m.o.AssignDirs == nil || mp == nil || !image.HasDirectories() || !slices.ContainsFunc(ids, mp.InISR) {
+		return
+	}
+	m.o.Logger.Error("a damaged replica is copied again as a whole", "topic", p.topic, "partition", p.index)
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
+	r.leaving = true
+	p.leaving.Store(true)
+	if now := p.role.Load(); now.follower != nil { // it must not come back into the ISR by its fetches
+		p.resign(m, &role{leaderID: now.leaderID, leaderEpoch: now.leaderEpoch, offline: true})
+	}
+	m.placements.tell(p.key(), metadata.DirLost)
+}
+
+// copyAgain makes the replica anew, once it neither leads nor is in sync.
+func (m *Manager) copyAgain(p *Partition, l *log.Log, r *repairing) {
+	m.publishing.Lock()
+	defer m.publishing.Unlock()
+	ids, mp := m.sources(p)
+	if mp == nil || p.log.Load() != l || p.role.Load().gone {
+		return
+	}
+	if mp.Leader == m.o.NodeID || mp.InISR(m.o.NodeID) || !slices.ContainsFunc(ids, mp.InISR) {
+		return // not yet
+	}
+	m.offline(p)
+	if err := m.o.Dirs.Delete(log.Name{Topic: p.topic, Partition: p.index}); err != nil {
+		m.o.Logger.Error("a damaged log cannot be deleted; its replica is offline", "topic", p.topic, "partition", p.index, "error", err.Error())
+		return
+	}
+	fresh, err := m.o.Dirs.Create(p.topic, p.id, p.index, metadata.DirUnassigned, p.config.Load().Log)
+	if err != nil {
+		m.o.Logger.Error("a damaged replica cannot be made anew; it is offline", "topic", p.topic, "partition", p.index, "error", err.Error())
+		return
+	}
+	p.leaving.Store(false)
+	p.use(fresh)
+	m.place(p, mp)
+	p.become(m, mp)
+	delete(m.repairs.under, p.key())
+}
