@@ -46,7 +46,7 @@ func skipTutorial(t *testing.T) {
 // TestPlayTutorial: the short tutorial finds every outcome, says so step by step, and leaves nothing behind.
 func TestPlayTutorial(t *testing.T) {
 	skipTutorial(t)
-	code, out, temp := play(t, server.Binary(t), "--short")
+	code, out, temp := play(t, filepath.Join(newHome(t), "build", "gregor"), "--short")
 	if code != 0 || !strings.Contains(out, "Every outcome is as the tutorial says, in ") {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
@@ -73,20 +73,12 @@ func TestPlayTutorial(t *testing.T) {
 // TestPlayTutorialFails: an outcome that is missing gives exit code 1, a verdict that says which, and the logs.
 func TestPlayTutorialFails(t *testing.T) {
 	skipTutorial(t)
-	home := t.TempDir()
-	if err := os.CopyFS(filepath.Join(home, "bin"), os.DirFS(filepath.Join(server.Root(), "bin"))); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(filepath.Join(home, "config"), os.DirFS(filepath.Join(server.Root(), "config"))); err != nil {
-		t.Fatal(err)
-	}
+	home := newHome(t)
 	// A tool that tells another outcome.
 	if err := os.WriteFile(filepath.Join(home, "bin", "kafka-get-offsets.sh"), []byte("#!/bin/sh\necho kafka_temp_topic:0:3\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(home, "build", "gregor")
-	copyFile(t, server.Binary(t), binary)
-
 	code, out, temp := play(t, binary, "--short", "--output", "json")
 	var verdict struct {
 		OK        bool
@@ -123,6 +115,25 @@ func TestPlayTutorialFails(t *testing.T) {
 	}
 }
 
+// newHome is a directory with what is shipped, bin/ and config/, and the binary under test where bin/ looks for it.
+func newHome(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	for _, dir := range []string{"bin", "config"} {
+		if err := os.CopyFS(filepath.Join(home, dir), os.DirFS(filepath.Join(server.Root(), dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(home, "build"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(home, "build", "gregor")
+	if err := os.Link(server.Binary(t), to); err != nil { // on another file system
+		copyFile(t, server.Binary(t), to)
+	}
+	return home
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
@@ -130,9 +141,6 @@ func copyFile(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)

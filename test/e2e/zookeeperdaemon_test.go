@@ -20,7 +20,7 @@ func TestZookeeperDaemon(t *testing.T) {
 	if server.Apache() || runtime.GOOS == "windows" {
 		t.Skip("bin/ is for our server, and needs a shell")
 	}
-	dir, port := t.TempDir(), server.FreePort(t)
+	home, dir, port := newHome(t), t.TempDir(), server.FreePort(t)
 	write := func(name string, port int, data string) {
 		text := fmt.Sprintf("clientPort=%d\nclientPortAddress=localhost\ndataDir=%s\n", port, filepath.Join(dir, data))
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -31,7 +31,7 @@ func TestZookeeperDaemon(t *testing.T) {
 	write("port.properties", port, "other")
 	write("dir.properties", server.FreePort(t), "data")
 	script := func(name string, args ...string) (string, error) {
-		cmd := exec.CommandContext(client.Context(t), filepath.Join(server.Root(), "bin", name), args...)
+		cmd := exec.CommandContext(client.Context(t), filepath.Join(home, "bin", name), args...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		return string(out), err
