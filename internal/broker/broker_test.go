@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gregor/internal/config"
+	"gregor/internal/coordinator/txn"
 	"gregor/internal/log"
 	"gregor/internal/metadata"
 	"gregor/internal/record"
@@ -32,6 +33,7 @@ type testBroker struct {
 	manager *replica.Manager
 	logged  *logBuffer
 	ctl     *testController
+	txns    *txn.Service
 
 	registration *metadata.RegisterBrokerRecord
 
@@ -71,13 +73,24 @@ func startNode(t testing.TB, node int32, props map[string]string, replication fu
 			return testTopicConfig(overrides), nil
 		},
 	}
+	options.OnLeader = func(topic string, p, epoch int32, part *replica.Partition) {
+		if topic == txn.Topic {
+			tb.txns.Elected(p, epoch, CoordinatorLog(part))
+		}
+	}
 	if replication != nil {
 		replication(&options)
 	}
 	tb.manager = replica.NewManager(options)
 	tb.image = metadata.NewImage("cluster")
+	tb.txns = txn.NewService(txn.Options{
+		Config:     txn.DefaultConfig,
+		ProducerID: func(done func(int64, error)) { tb.b.NextProducerID(context.Background(), done) },
+		Cluster:    oneBroker{tb},
+	})
+	t.Cleanup(tb.txns.Close)
 	tb.b = New(Options{
-		NodeID: node, ClusterID: "cluster", Config: tb.live, Controller: tb.ctl, Replicas: tb.manager, Logger: logger,
+		NodeID: node, ClusterID: "cluster", Config: tb.live, Controller: tb.ctl, Replicas: tb.manager, Txns: tb.txns, Logger: logger,
 		Image: func() *metadata.Image {
 			tb.mu.Lock()
 			defer tb.mu.Unlock()

@@ -4,18 +4,22 @@ import (
 	"strings"
 	"testing"
 
+	"gregor/internal/coordinator/txn"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fuzzed are the handlers that need neither a controller nor coordinators.
+// fuzzed are the handlers that need neither a controller nor the coordinator of groups.
 var fuzzed = []kmsg.Key{kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets, kmsg.Metadata, kmsg.ApiVersions, kmsg.DeleteRecords, kmsg.InitProducerID,
-	kmsg.OffsetForLeaderEpoch, kmsg.DescribeCluster, kmsg.DescribeProducers, kmsg.DescribeTopicPartitions}
+	kmsg.OffsetForLeaderEpoch, kmsg.DescribeCluster, kmsg.DescribeProducers, kmsg.DescribeTopicPartitions,
+	kmsg.AddPartitionsToTxn, kmsg.EndTxn, kmsg.WriteTxnMarkers, kmsg.DescribeTransactions, kmsg.ListTransactions}
 
 // FuzzHandlers sends requests of any content in the right frame: the broker answers, or closes the connection without a
 // panic, and serves the next one.
 func FuzzHandlers(f *testing.F) {
 	tb := startBroker(f, nil)
 	tb.createTopic("t", 2)
+	tb.createTopic(txn.Topic, 1)
 	for _, k := range fuzzed {
 		h := tb.b.table.find(int16(k))
 		for v := h.min; v <= h.max; v++ {

@@ -71,16 +71,16 @@ func (t *transaction) become(next State, now int64) stored {
 
 // union adds partitions to a sorted list. It returns the list itself if they are all in it.
 func union(sorted, added []TopicPartition) []TopicPartition {
-	all := sorted
+	var missing []TopicPartition
 	for _, p := range added {
 		if _, ok := slices.BinarySearchFunc(sorted, p, TopicPartition.compare); !ok {
-			all = append(slices.Clip(all), p)
+			missing = append(missing, p)
 		}
 	}
-	if len(all) == len(sorted) {
+	if len(missing) == 0 {
 		return sorted
 	}
-	all = slices.Clone(all)
+	all := slices.Concat(sorted, missing)
 	slices.SortFunc(all, TopicPartition.compare)
 	return slices.Compact(all)
 }
