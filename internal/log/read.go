@@ -138,9 +138,7 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 
 	w := newWalker(f, lookChunk)
 	r := rangeSearch{s: s, w: w, size: hi, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
-	if indexed {
-		r.entry = &entry
-	}
+	r.entry, r.indexed = entry, indexed
 	slice, err := r.find(from)
 	if from < s.trust.own.Load() || isBadBatch(err) {
 		slice, err = l.checkRead(&r, f, slice, err, from, lo, first)
@@ -163,8 +161,9 @@ type rangeSearch struct {
 	below         bool // all of the segment lies below limit
 	maxBytes      int64
 	atLeastOne    bool
-	entry         *offsetEntry // of the batch at the beginning of the search; nil: none
-	reach         int64        // what was looked at ends here
+	entry         offsetEntry // of the batch at the beginning of the search, if indexed
+	indexed       bool
+	reach         int64 // what was looked at ends here
 }
 
 // find searches the first batch from a position on, and then the last.
@@ -179,11 +178,11 @@ func (r *rangeSearch) find(start int64) (Slice, error) {
 		if b, bytes, err = r.header(start); err != nil {
 			return Slice{}, err
 		}
-		if r.entry != nil {
+		if r.indexed {
 			if b.LastOffset() != r.s.base+int64(r.entry.offset) {
 				return Slice{}, errBadIndex
 			}
-			r.entry = nil
+			r.indexed = false
 		}
 		if b.LastOffset() >= r.offset {
 			break
