@@ -305,6 +305,10 @@ func (l *Log) Sweep() error {
 	if err := l.Flush(l.EndOffset()); err != nil {
 		return err
 	}
-	active.rest()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flush.point.Load() >= l.next { // nothing was written meanwhile
+		active.rest()
+	}
 	return nil
 }
