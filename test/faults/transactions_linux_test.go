@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/test/client"
 )
@@ -54,6 +56,7 @@ type transactions struct {
 
 	copied, moved atomic.Int64 // records of transactions that are known to be committed
 	sessions      atomic.Int64
+	pending       atomic.Int64 // offsets in transactions that nobody ended
 
 	mu       sync.Mutex
 	outcomes map[string]outcome
@@ -169,6 +172,7 @@ func (x *transactions) copy(s *kgo.GroupTransactSession, records []*kgo.Record, 
 		return err
 	}
 	if dies(attempt) {
+		x.commitPending(ctx, s.Client(), strings.Split(name, "/")[0], records)
 		return errDied
 	}
 	ok, err := s.End(ctx, kgo.TransactionEndTry(attempt%10 != 0 && !failed.Load()))
@@ -182,6 +186,38 @@ func (x *transactions) copy(s *kgo.GroupTransactSession, records []*kgo.Record, 
 		x.outcome(name, aborted)
 	}
 	return nil
+}
+
+// commitPending commits offsets in a transaction that nobody will end: whoever takes the group's offsets must not see them.
+func (x *transactions) commitPending(ctx context.Context, cl *kgo.Client, id string, records []*kgo.Record) {
+	producer, epoch, err := cl.ProducerID(ctx)
+	if err != nil {
+		return
+	}
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch = id, copyGroup, producer, epoch
+	req.MemberID, req.Generation = cl.GroupMetadata()
+	next := map[int32]int64{}
+	for _, r := range records {
+		next[r.Partition] = r.Offset + 1
+	}
+	topic := kmsg.NewTxnOffsetCommitRequestTopic()
+	topic.Topic = inputTopic
+	for partition, offset := range next {
+		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset = partition, offset
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		return
+	}
+	for _, p := range resp.Topics[0].Partitions {
+		if p.ErrorCode == 0 {
+			x.pending.Add(1)
+		}
+	}
 }
 
 // teller makes transfers. Each has two records: who, and how much.
@@ -316,6 +352,7 @@ func (x *transactions) finish() {
 	within(t, time.Minute, "the group has copied everything", func() bool { behind = x.lag(); return behind == nil })
 	x.check()
 	x.stop()
+	x.endAll()
 	within(t, time.Minute, "no transaction is open", func() bool { behind = x.open(); return behind == nil })
 
 	end := newView()
@@ -352,8 +389,24 @@ func (x *transactions) finish() {
 	if data == visible || counts[aborted] == 0 {
 		t.Errorf("%d records, all of them visible, and %d transactions aborted: the test shows nothing", data, counts[aborted])
 	}
-	t.Logf("%d records copied, %d transactions committed, %d aborted, %d of unknown outcome, in %d sessions; %d of %d records in the log are visible",
-		x.copied.Load(), counts[committed], counts[aborted], counts[unknown], x.sessions.Load(), visible, data)
+	t.Logf("%d records copied, %d transactions committed, %d aborted, %d of unknown outcome, in %d sessions, %d offsets left pending; %d of %d records in the log are visible",
+		x.copied.Load(), counts[committed], counts[aborted], counts[unknown], x.sessions.Load(), x.pending.Load(), visible, data)
+}
+
+// endAll ends what the clients left open when they were stopped, as their next ones would, rather than wait for the timeout.
+func (x *transactions) endAll() {
+	end := func(id string) {
+		cl := client.New(x.t, "", x.options(kgo.TransactionalID(id))...)
+		if _, _, err := cl.ProducerID(client.Context(x.t)); err != nil {
+			x.t.Errorf("the end of what %s left open: %v", id, err)
+		}
+	}
+	for id := range copiersCount {
+		end(fmt.Sprint("copier", id))
+	}
+	for id := range tellersCount {
+		end(fmt.Sprint("teller", id))
+	}
 }
 
 // lag says where the group's offsets are not the end of the input.
