@@ -66,6 +66,7 @@ type fetching struct {
 
 	session *fetchSession // nil: outside of a session, or about to begin one
 	create  bool
+	turn    int // among the requests of a follower's session
 	parts   []fetchPart
 }
 
@@ -236,10 +237,12 @@ func (f *fetching) reply(out []wire.FetchPartition) {
 		f.session.mu.Lock()
 		resp.Topics = f.group(out, func(i int) bool {
 			p := f.parts[i].inMemory
-			tell := p.news(&out[i])
-			if f.parts[i].asks == p.asks {
-				p.given = out[i].Records != nil || out[i].Diverging != nil
+			if f.parts[i].asks != p.asks { // the follower takes no answer to what it has asked before
+				closeRecords(out[i : i+1])
+				return false
 			}
+			tell := p.news(&out[i])
+			p.given = out[i].Records != nil || out[i].Diverging != nil
 			if out[i].Records != nil && f.session.parts[p.key] == p {
 				f.session.unlink(p)
 				f.session.pushBack(p)

@@ -79,6 +79,7 @@ type fetchSession struct {
 	dirty     []*sessionPartition
 	parked    *followerWait // the long poll that waits
 	woken     bool          // something came up since the last look that ends a long poll
+	turn      int           // of the last request
 	lastAsked time.Time
 }
 
@@ -190,6 +191,7 @@ func (c *sessionCache) begin(req *kmsg.FetchRequest) (s *fetchSession, create bo
 		return nil, false, kerr.FetchSessionTopicIDError
 	}
 	s.lastAsked = c.now()
+	s.turn++
 	s.update(req)
 	if len(s.parts) == 0 {
 		c.mu.Lock()

@@ -22,7 +22,7 @@ import (
 // followerFetch answers a follower's request within its session.
 func (f *fetching) followerFetch(timeout time.Duration) {
 	s := f.session
-	s.supersede()
+	f.turn = s.supersede()
 	w := &followerWait{f: f}
 	for {
 		f.gatherDirty()
@@ -101,6 +101,7 @@ type followerPart struct {
 	fresh   bool // the position was not told to the leader yet
 	given   bool // records or a diverging epoch were answered, and the follower has not asked again
 	asks    int  // how often it has asked: an answer to an older ask gives nothing to a newer one
+	turn    int  // of the request that asked last: an older one must not answer it, since the follower would not take it
 }
 
 // follow makes a session a follower's. s.mu is held, or nobody else knows the session.
@@ -192,7 +193,13 @@ func (f *fetching) gatherDirty() {
 	defer s.mu.Unlock()
 	s.woken = false
 	f.parts = f.parts[:0]
+	later := 0 // for the request behind this one, which came while this one's long poll was ending
 	for _, p := range s.dirty {
+		if p.turn > f.turn {
+			s.dirty[later] = p
+			later++
+			continue
+		}
 		p.dirty = false
 		if s.parts[p.key] != p || p.given {
 			continue
@@ -203,8 +210,8 @@ func (f *fetching) gatherDirty() {
 		in.asks, in.opts.Replica.Again = p.asks, !p.fresh
 		p.fresh = false
 	}
-	clear(s.dirty)
-	s.dirty = s.dirty[:0]
+	clear(s.dirty[later:])
+	s.dirty = s.dirty[:later]
 }
 
 // keepDirty puts back what could not be answered in full: for want of room, or because the news alone, a higher high
@@ -226,15 +233,17 @@ func (f *fetching) keepDirty(out []wire.FetchPartition) {
 	}
 }
 
-// supersede ends the long poll that waits, if any.
-func (s *fetchSession) supersede() {
+// supersede ends the long poll that waits, if any. It returns the turn of the request that came.
+func (s *fetchSession) supersede() (turn int) {
 	s.mu.Lock()
 	w := s.parked
 	s.parked = nil
+	turn = s.turn
 	s.mu.Unlock()
 	if w != nil {
 		w.empty()
 	}
+	return turn
 }
 
 // park lets a long poll wait, unless something came up since it looked.
@@ -262,6 +271,7 @@ func (s *fetchSession) asked(p *sessionPartition, in *kmsg.FetchRequestTopicPart
 	if s.follower != nil {
 		p.fresh, p.given = true, false
 		p.asks++
+		p.turn = s.turn
 		if p.session == nil {
 			s.watch(p)
 		} else {
