@@ -23,13 +23,6 @@ func (n *Names) Session(id int64, name string) {
 	n.sessions[id] = name
 }
 
-func (n *Names) session(id int64) string {
-	if name, ok := n.sessions[id]; ok || id == 0 {
-		return name
-	}
-	return fmt.Sprintf("session %#x", id)
-}
-
 func (n *Names) zxid(z int64) string {
 	if z > n.Base {
 		return fmt.Sprintf("+%d", z-n.Base)

@@ -40,7 +40,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: kafka fetch | tool NAME ARGS... | java CLASS ARGS... | node DIR PORT | zookeeper DIR PORT | ensemble DIR PORT | shell HOST:PORT ARGS...")
+		return errors.New("usage: kafka fetch | tool NAME ARGS... | java CLASS ARGS... | shell HOST:PORT ARGS... | node DIR PORT | zookeeper DIR PORT | ensemble DIR PORT")
 	}
 	version := reference.Version
 	switch args[0] {
