@@ -135,7 +135,7 @@ func (x *transactions) copier(id string) {
 		x.sessions.Add(1)
 		s, err := kgo.NewGroupTransactSession(x.options(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 			kgo.ConsumerGroup(copyGroup), kgo.ConsumeTopics(inputTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-			kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.FetchMaxWait(500*time.Millisecond), kgo.RequireStableFetchOffsets())...)
+			kgo.SessionTimeout(6*time.Second), kgo.HeartbeatInterval(time.Second), kgo.FetchMaxWait(500*time.Millisecond))...)
 		if err != nil {
 			x.t.Errorf("%s: %v", id, err)
 			return
