@@ -120,7 +120,7 @@ func (f *checkFlags) run(ctx context.Context, io IO) error {
 
 // advice says what follows from a severity.
 var advice = []struct{ severity, text string }{
-	{log.Lost.String(), "Damaged records are not served: the broker repairs them from another replica in sync, or answers KAFKA_STORAGE_ERROR for them; a replica that it takes offline at its start is copied from another one if the partition's directory is deleted."},
+	{log.Lost.String(), "Damaged records are not served: the broker repairs them from another replica in sync, or answers KAFKA_STORAGE_ERROR for them; if it took the replica offline when it started, delete the partition's directory here, and it copies it from another one."},
 	{log.Cut.String(), "A torn tail is what a crash leaves; the next start cuts it off."},
 	{log.Remade.String(), "What is remade only repeats what the records say; the broker makes it again."},
 }
