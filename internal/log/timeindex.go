@@ -41,15 +41,6 @@ func (x *timeIndex) add(timestampMs int64, offset int32) {
 	x.entries = append(x.entries, timeEntry{timestampMs, offset})
 }
 
-// lookup gives the relative offset of the last entry at or before a time; 0 if there is none.
-func (x *timeIndex) lookup(timestampMs int64) int32 {
-	i := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].timestampMs > timestampMs })
-	if i == 0 {
-		return 0
-	}
-	return x.entries[i-1].offset
-}
-
 // entry is the last entry at or before a time; timestamp -1 if there is none.
 func (x *timeIndex) entry(timestampMs int64) timeEntry {
 	i := sort.Search(len(x.entries), func(i int) bool { return x.entries[i].timestampMs > timestampMs })

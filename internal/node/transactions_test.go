@@ -159,7 +159,7 @@ func TestOffsetsInTransactions(t *testing.T) {
 			}
 			opts = append([]kgo.Opt{
 				kgo.TransactionalID("app"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequireStableFetchOffsets(), kgo.FetchMaxBytes(400), kgo.DefaultProduceTopic("out"),
+				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(400), kgo.DefaultProduceTopic("out"),
 			}, opts...)
 			done := 0
 			for round := 0; done < 100; round++ {
