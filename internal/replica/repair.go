@@ -10,6 +10,7 @@ import (
 
 	"gregor/internal/log"
 	"gregor/internal/metadata"
+	"gregor/internal/record"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -153,24 +154,44 @@ func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, l 
 		return err
 	}
 	defer remote.Close()
-	for bytes := int32(repairBytes); bytes <= maxRepair; bytes *= 2 {
-		records, err := askRange(ctx, remote, p, d.Offset, bytes)
+	var records []byte
+	for next, bytes := d.Offset, int32(repairBytes); len(records) <= maxRepair; {
+		got, highWatermark, err := askRange(ctx, remote, p, next, bytes)
 		if err != nil {
 			return err
 		}
+		whole := wholeBatches(got)
+		if len(whole) == 0 && next < highWatermark && bytes < maxRepair { // one that is larger
+			bytes *= 2
+			continue
+		}
+		records = append(records, whole...)
 		more, err := l.Repair(d, records)
 		if err != nil || !more {
 			return err
 		}
-		if len(records) < int(bytes)/2 {
+		// An answer ends with a segment there, too.
+		if next = endOf(whole, next); len(whole) == 0 || next >= highWatermark {
 			return fmt.Errorf("it has only %d bytes from offset %d on that are committed", len(records), d.Offset)
 		}
 	}
 	return fmt.Errorf("%w: more than %d bytes", log.ErrNoFit, maxRepair)
 }
 
-// askRange reads a partition of another broker as a client.
-func askRange(ctx context.Context, remote Remote, p *Partition, offset int64, bytes int32) ([]byte, error) {
+// endOf is the offset behind the last of some batches.
+func endOf(batches []byte, offset int64) int64 {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
+		if err != nil {
+			break
+		}
+		offset, batches = b.NextOffset(), rest
+	}
+	return offset
+}
+
+// askRange reads a partition of another broker as a client, and tells the high watermark there.
+func askRange(ctx context.Context, remote Remote, p *Partition, offset int64, bytes int32) (records []byte, highWatermark int64, err error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.ReplicaID, req.ReplicaState.ID = -1, -1
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 0, 0, bytes, -1
@@ -182,34 +203,36 @@ func askRange(ctx context.Context, remote Remote, p *Partition, offset int64, by
 	t.Partitions = append(t.Partitions, part)
 	req.Topics = append(req.Topics, t)
 	type answer struct {
-		records []byte
-		err     error
+		records       []byte
+		highWatermark int64
+		err           error
 	}
 	answers := make(chan answer, 1)
 	remote.SendFetch(req, func(resp *kmsg.FetchResponse, release func(), err error) {
 		if release != nil {
 			defer release()
 		}
-		var records []byte
+		var a answer
 		switch {
 		case err != nil:
+			a.err = err
 		case resp.ErrorCode != 0:
-			err = kerr.ErrorForCode(resp.ErrorCode)
+			a.err = kerr.ErrorForCode(resp.ErrorCode)
 		case len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1:
-			err = errProtocol
+			a.err = errProtocol
 		default:
 			got := &resp.Topics[0].Partitions[0]
-			if err = kerr.ErrorForCode(got.ErrorCode); err == nil {
-				records = slices.Clone(got.RecordBatches)
+			if a.err = kerr.ErrorForCode(got.ErrorCode); a.err == nil {
+				a.records, a.highWatermark = slices.Clone(got.RecordBatches), got.HighWatermark
 			}
 		}
-		answers <- answer{records, err}
+		answers <- a
 	})
 	select {
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	case a := <-answers:
-		return a.records, a.err
+		return a.records, a.highWatermark, a.err
 	}
 }
 
