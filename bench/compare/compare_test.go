@@ -76,7 +76,7 @@ func (k kind) measure(t *testing.T) string {
 	for i, v := range k.variants {
 		columns[i].server = v.name
 		if servers[v.apache] == nil {
-			servers[v.apache] = server.Start(t, server.Options{Apache: v.apache, Ours: !v.apache, Extra: []string{"log.retention.check.interval.ms=1000"}})
+			servers[v.apache] = server.Start(t, server.Options{Apache: v.apache, Ours: !v.apache, Fast: true, Extra: []string{"log.retention.check.interval.ms=1000"}})
 		}
 		client.Create(t, servers[v.apache].Addr, topic(i), k.partitions, append([]string{"retention.bytes", "1000000000", "segment.bytes", "268435456"}, v.config...)...)
 	}

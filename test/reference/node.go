@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,7 +31,8 @@ type NodeOptions struct {
 	Port      int      // broker; the controller listens on the port after it
 	NodeID    int      // as in meta.properties when the directory is not new
 	ClusterID string   // for formatting; empty: a random one
-	Extra     []string // further key=value lines
+	Extra     []string // further key=value lines; the last of a key counts
+	Fast      bool     // Java's options are those of kafka-server-start, a heap of 1 GB among them, for measuring; else those that start fast and take little
 }
 
 // StartNode starts a KRaft node and returns when its port answers.
@@ -68,7 +70,11 @@ func (k *Kafka) StartNode(ctx context.Context, o NodeOptions) (*Node, error) {
 			return nil, fmt.Errorf("format %s: %w\n%s", o.DataDir, err, out)
 		}
 	}
-	return k.startNode(ctx, o.Dir, o.Port, "kafka.Kafka", file)
+	command := []string{"kafka.Kafka", file}
+	if o.Fast {
+		command = slices.Concat([]string{"-Xmx1G", "-Xms1G"}, fast, command)
+	}
+	return k.startNode(ctx, o.Dir, o.Port, command[0], command[1:]...)
 }
 
 // startNode starts a server's main class, whose log goes to DIR/server.log, and returns when its port answers.
@@ -107,7 +113,7 @@ func (k *Kafka) launch(ctx context.Context, dir string, port int, main string, a
 func (n *Node) wait(ctx context.Context, port int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {

@@ -33,7 +33,7 @@ func (o ZooKeeperOptions) command(file string) (main string, args []string) {
 		options = append(options, "-Xmx"+o.Heap)
 	}
 	if o.Fast {
-		options = append(options, "-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent")
+		options = append(options, fast...)
 	}
 	for _, p := range o.Properties {
 		options = append(options, "-D"+p)

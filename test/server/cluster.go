@@ -15,9 +15,10 @@ type ClusterOptions struct {
 	Extra []string // key=value lines of every node's configuration
 	// ZooKeeper is zookeeper.connect: the metadata is there, and no node has a listener of controllers.
 	ZooKeeper string
+	Apache    bool // Apache Kafka's nodes, with Options.Fast
 }
 
-// Cluster is nodes 1 to n of ours, each broker and controller, as processes.
+// Cluster is nodes 1 to n, of ours or of Apache Kafka's, each broker and controller, as processes.
 type Cluster struct {
 	Nodes       []*Server // Nodes[0] is node 1
 	Controllers []string  // the addresses of the controllers' listeners; none on ZooKeeper
@@ -40,7 +41,7 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 		}
 		client, quorum := FreePort(t), FreePort(t)
 		voters = append(voters, fmt.Sprintf("%d@localhost:%d", i+1, quorum))
-		options[i] = Options{Ours: true, Dir: filepath.Join(root, fmt.Sprint(i+1)), Port: client, Extra: []string{
+		options[i] = Options{Ours: !o.Apache, Apache: o.Apache, Fast: o.Apache, Dir: filepath.Join(root, fmt.Sprint(i+1)), Port: client, Extra: []string{
 			fmt.Sprintf("node.id=%d", i+1),
 			"process.roles=broker,controller",
 			"controller.listener.names=CONTROLLER",
@@ -55,7 +56,9 @@ func StartCluster(t testing.TB, o ClusterOptions) *Cluster {
 		_, addr, _ := strings.Cut(v, "@")
 		c.Controllers = append(c.Controllers, addr)
 	}
-	Binary(t)
+	if !o.Apache {
+		Binary(t)
+	}
 	var wg sync.WaitGroup
 	errs := make([]error, o.Nodes)
 	for i := range options {

@@ -31,6 +31,7 @@ type Options struct {
 	Extra  []string // key=value lines of its configuration
 	Apache bool     // Apache Kafka, whatever GREGOR_TARGET says
 	Ours   bool     // ours, whatever GREGOR_TARGET says
+	Fast   bool     // Apache Kafka has the options of Java of its own scripts, for measuring
 	Env    []string // added to the environment
 }
 
@@ -87,7 +88,7 @@ func (s *Server) startApache(t testing.TB) error {
 	if err != nil {
 		return err
 	}
-	s.apache, err = k.StartNode(ctx, reference.NodeOptions{Dir: s.Dir + ".apache", DataDir: s.Dir, Port: s.Port, NodeID: 1,
+	s.apache, err = k.StartNode(ctx, reference.NodeOptions{Dir: s.Dir + ".apache", DataDir: s.Dir, Port: s.Port, NodeID: 1, Fast: s.options.Fast,
 		Extra: append([]string{"group.initial.rebalance.delay.ms=0"}, s.options.Extra...)})
 	if err != nil {
 		return err
