@@ -24,6 +24,7 @@ func TestZookeeperScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			exitAtOnce(env)
 			env.Setenv("ZK", "localhost:"+port)
 			env.Setenv("TZ", "UTC")
 			env.Defer(func() {
