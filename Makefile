@@ -14,7 +14,7 @@ RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|con
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-compare bench-zookeeper interop clean
+.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-parts bench-compare bench-zookeeper interop clean
 
 all: build
 
@@ -80,12 +80,23 @@ shell:
 fuzz:
 	@test/fuzz $(FUZZTIME)
 
-bench:
+# gregor beside Apache Kafka and the physical limit, case by case in turn, 3 rounds of SECONDS each: CASES and SERVERS are
+# regular expressions, BENCHFLAGS more flags of the command (build/bench -h). Needs Java and Maven.
+CASES   ?= .
+SERVERS ?= .
+SECONDS ?= 3
+bench: build build/bench
+	build/bench -gregor build/gregor -cases '$(CASES)' -servers '$(SERVERS)' -seconds $(SECONDS) $(BENCHFLAGS)
+
+build/bench: FORCE
+	@mkdir -p build
+	CGO_ENABLED=0 $(GO) build -trimpath -o build/bench ./bench/cmd
+
+# Benchmarks of the parts.
+bench-parts:
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
 
 # gregor beside Apache Kafka, case by case in turn, ROUNDS of SECONDS each: CASES is a regular expression.
-CASES   ?= .
-SECONDS ?= 3
 bench-compare: export GREGOR_BINARY = build/gregor
 bench-compare: build
 	GREGOR_COMPARE=1 $(GO) test ./bench/compare -count=1 -v -timeout 60m -rounds 3 -seconds $(SECONDS) -cases '$(CASES)'

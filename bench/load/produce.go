@@ -23,8 +23,11 @@ type Produce struct {
 	Conns     int // connections to each leader
 	InFlight  int // requests that a connection sends before the reply of the first; ignored at a rate
 	PerSecond int // requests a second of all connections together, sent when they are due whatever the replies do; 0: as fast as replies come
+	Count     int // requests after which each connection ends, with one in flight; 0: only Time ends it
 	Warmup    time.Duration
 	Time      time.Duration
+	Began     func() // called when Warmup is over, if set
+	Ended     func() // called when Time is over
 }
 
 // Result is what a load did after its warm-up.
@@ -40,6 +43,18 @@ func (r Result) PerSecond() float64 { return float64(r.Requests) / r.Elapsed.Sec
 // Quantile is a latency: Quantile(99).
 func (r Result) Quantile(q float64) time.Duration {
 	return time.Duration(r.Latency.ValueAtQuantile(q))
+}
+
+// Add counts a load that was made at the same time.
+func (r *Result) Add(o Result) {
+	r.Requests += o.Requests
+	r.Records += o.Records
+	r.Bytes += o.Bytes
+	r.Elapsed = max(r.Elapsed, o.Elapsed)
+	if r.Latency == nil {
+		r.Latency = newHistogram()
+	}
+	r.Latency.Merge(o.Latency)
 }
 
 // newHistogram holds from a microsecond to a minute with three digits.
@@ -123,6 +138,7 @@ func (p *Produce) Run(ctx context.Context) (Result, error) {
 			total.Latency.Merge(w.latency)
 		})
 	}
+	wg.Go(func() { p.tell(ctx, measure, end) })
 	stop := context.AfterFunc(ctx, func() {
 		for _, w := range writers {
 			w.conn.Close()
@@ -134,6 +150,24 @@ func (p *Produce) Run(ctx context.Context) (Result, error) {
 	total.Records = total.Requests * int64(p.PerBatch)
 	total.Bytes = total.Requests * int64(len(p.Batch))
 	return total, context.Cause(ctx)
+}
+
+// tell calls Began and Ended when it is time.
+func (p *Produce) tell(ctx context.Context, measure, end time.Time) {
+	for _, at := range []struct {
+		time time.Time
+		call func()
+	}{{measure, p.Began}, {end, p.Ended}} {
+		if at.call == nil {
+			continue
+		}
+		select {
+		case <-time.After(time.Until(at.time)):
+			at.call()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // writer is one connection.
@@ -186,7 +220,7 @@ func (w *writer) run(ctx context.Context) error {
 		if err := w.take(sent[i]); err != nil {
 			return err
 		}
-		if sent[i] = time.Now(); !sent[i].Before(w.end) || ctx.Err() != nil {
+		if sent[i] = time.Now(); !sent[i].Before(w.end) || ctx.Err() != nil || w.load.Count > 0 && int(w.next) >= w.load.Count {
 			return nil
 		}
 		if _, err := w.conn.Write(w.frame()); err != nil {

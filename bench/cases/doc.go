@@ -1,0 +1,2 @@
+// Package cases is what is measured.
+package cases

@@ -1,0 +1,4 @@
+package harness
+
+func pause([]int)  {}
+func resume([]int) {}
