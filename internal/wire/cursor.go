@@ -90,13 +90,15 @@ func (c *cursor) length(compact, wide bool) int {
 }
 
 // present checks a length against null and reports whether a value follows.
-func (c *cursor) present(sh *shape, n int) bool {
+func (c *cursor) present(sh *shape, n int) bool { return c.presentOr(sh.nullable, n) }
+
+func (c *cursor) presentOr(nullable bool, n int) bool {
 	switch {
 	case c.err != nil:
 		return false
 	case n >= 0:
 		return true
-	case n < -1 || !sh.nullable:
+	case n < -1 || !nullable:
 		c.fail(errNull)
 	}
 	return false

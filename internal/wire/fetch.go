@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // Range is a part of a file that a response contains, such as a slice of a log. Close is called once.
@@ -77,7 +76,7 @@ type FetchNode struct {
 // Append appends the complete frame, records left out, to dst. head is what comes first; parts are the ranges and what
 // follows each. They share head's memory.
 func (f *FetchResponse) Append(dst []byte, correlationID int32) (all, head []byte, parts []Part) {
-	w := fetchWriter{b: dst, version: f.Version, flexible: f.Version >= 12}
+	w := fetchWriter{encoder: encoder{b: dst, flexible: f.Version >= 12}, version: f.Version}
 	start := len(dst)
 	w.int32(0)
 	w.int32(correlationID)
@@ -129,38 +128,10 @@ func Inline(head []byte, parts []Part, limit int, get func(n int) []byte) ([]byt
 
 // fetchWriter encodes the response and notes where the records go.
 type fetchWriter struct {
-	b        []byte
-	version  int16
-	flexible bool
-	cuts     []int // len(b) where ranges[i] goes
-	ranges   []Range
-}
-
-func (w *fetchWriter) int16(v int16) { w.b = binary.BigEndian.AppendUint16(w.b, uint16(v)) }
-func (w *fetchWriter) int32(v int32) { w.b = binary.BigEndian.AppendUint32(w.b, uint32(v)) }
-func (w *fetchWriter) int64(v int64) { w.b = binary.BigEndian.AppendUint64(w.b, uint64(v)) }
-
-func (w *fetchWriter) noTags() {
-	if w.flexible {
-		w.b = append(w.b, 0)
-	}
-}
-
-func (w *fetchWriter) arrayLen(n int) {
-	if w.flexible {
-		w.b = binary.AppendUvarint(w.b, uint64(n+1))
-	} else {
-		w.int32(int32(n))
-	}
-}
-
-func (w *fetchWriter) str(s string) {
-	if w.flexible {
-		w.b = binary.AppendUvarint(w.b, uint64(len(s)+1))
-	} else {
-		w.int16(int16(len(s)))
-	}
-	w.b = append(w.b, s...)
+	encoder
+	version int16
+	cuts    []int // len(b) where ranges[i] goes
+	ranges  []Range
 }
 
 func (w *fetchWriter) response(f *FetchResponse) {
@@ -260,21 +231,7 @@ func (w *fetchWriter) nodes(nodes []FetchNode) {
 		w.int32(n.ID)
 		w.str(n.Host)
 		w.int32(n.Port)
-		if n.Rack == nil {
-			w.b = append(w.b, 0)
-		} else {
-			w.str(*n.Rack)
-		}
+		w.nullableStr(n.Rack)
 		w.noTags()
 	}
-}
-
-// tag writes a tagged field whose size is known only after its content.
-func (w *fetchWriter) tag(key byte, content func()) {
-	w.b = append(w.b, key)
-	at := len(w.b)
-	content()
-	var size [binary.MaxVarintLen32]byte
-	n := binary.PutUvarint(size[:], uint64(len(w.b)-at))
-	w.b = slices.Insert(w.b, at, size[:n]...)
 }
