@@ -9,10 +9,15 @@ import (
 // Batch encodes a batch of records of some size each, of bytes that do not compress.
 func Batch(records, recordBytes int, nowMs int64) []byte {
 	b := record.NewBuilder(record.BuilderOptions{})
-	value := make([]byte, recordBytes)
 	for range records {
-		rand.Read(value)
-		b.Append(nowMs, nil, value)
+		b.Append(nowMs, nil, Random(recordBytes))
 	}
 	return b.Build()
+}
+
+// Random are bytes that do not compress.
+func Random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
 }

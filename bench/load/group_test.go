@@ -112,14 +112,14 @@ func TestTopicsOnABroker(t *testing.T) {
 	if err := topics.Create(t.Context(), addr); err == nil {
 		t.Error("topics were made twice")
 	}
-	absent := Topics{Name: "absent", Count: 1, Partitions: 1, Replicas: 1}
-	if _, err := absent.leaders(t.Context(), addr); err == nil {
+	if _, err := leadersNow(t.Context(), addr, []string{"absent"}, 1, 1); err == nil {
 		t.Error("a topic that is not there has leaders")
 	}
-	if more := (Topics{Name: "many", Count: 3, Partitions: 8, Replicas: 1}); true {
-		if _, err := more.leaders(t.Context(), addr); err == nil {
-			t.Error("partitions that are not there have leaders")
-		}
+	if _, err := leadersNow(t.Context(), addr, topics.Names(), 8, 1); err == nil {
+		t.Error("partitions that are not there have leaders")
+	}
+	if _, err := leadersNow(t.Context(), addr, topics.Names(), 7, 2); err == nil {
+		t.Error("a replica that is not there is in sync")
 	}
 	conns, err := Idle(t.Context(), addr, 20)
 	if err != nil || len(conns) != 20 {

@@ -15,7 +15,7 @@ type Topics struct {
 	Name       string
 	Count      int
 	Partitions int // of each
-	Replicas   int16
+	Replicas   int
 	Config     []string // key, value, key, value, ...
 }
 
@@ -27,15 +27,38 @@ func (t Topics) Names() (names []string) {
 	return names
 }
 
-// Create asks for all topics in one request, and returns when the controller has made them; the leaders of their partitions
-// may begin later.
+// Leaders is Leaders of these topics.
+func (t Topics) Leaders(ctx context.Context, addr string) (map[string][]string, error) {
+	return Leaders(ctx, addr, t.Names(), t.Partitions, t.Replicas)
+}
+
+// maxRecords is how many records of metadata Kafka's controller writes for one request, one for each topic and partition.
+const maxRecords = 10_000
+
+// Create asks for as many topics in one request as a controller allows, and returns when it has made them; the leaders of
+// their partitions may begin later.
 func (t Topics) Create(ctx context.Context, addr string) error {
+	c, err := Dial(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	for names := range slices.Chunk(t.Names(), max(1, maxRecords/(t.Partitions+1+len(t.Config)/2))) {
+		if err := t.create(c, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t Topics) create(c *Conn, names []string) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.SetVersion(4)
 	req.TimeoutMillis = 60_000
-	for _, name := range t.Names() {
+	for _, name := range names {
 		topic := kmsg.NewCreateTopicsRequestTopic()
-		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, int32(t.Partitions), t.Replicas
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, int32(t.Partitions), int16(t.Replicas)
 		for i := 0; i < len(t.Config); i += 2 {
 			c := kmsg.NewCreateTopicsRequestTopicConfig()
 			c.Name, c.Value = t.Config[i], kmsg.StringPtr(t.Config[i+1])
@@ -43,12 +66,6 @@ func (t Topics) Create(ctx context.Context, addr string) error {
 		}
 		req.Topics = append(req.Topics, topic)
 	}
-	c, err := Dial(ctx, addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
 	resp, err := do[*kmsg.CreateTopicsResponse](c, req)
 	if err != nil {
 		return err
@@ -61,12 +78,12 @@ func (t Topics) Create(ctx context.Context, addr string) error {
 	return nil
 }
 
-// Leaders are the addresses of the partitions' leaders, by topic and partition, when all that are asked for are known and
-// every one of them serves: it says where its log ends. Until then it asks again.
-func (t Topics) Leaders(ctx context.Context, addr string) (map[string][]string, error) {
+// Leaders are the addresses of the partitions' leaders, by topic and partition, when so many partitions of each topic have
+// all their replicas in sync and a leader that serves: it says where its log ends. Until then it asks again.
+func Leaders(ctx context.Context, addr string, topics []string, partitions, replicas int) (map[string][]string, error) {
 	var before error
 	for {
-		leaders, err := t.leaders(ctx, addr)
+		leaders, err := leadersNow(ctx, addr, topics, partitions, replicas)
 		if err == nil {
 			return leaders, nil
 		}
@@ -79,7 +96,7 @@ func (t Topics) Leaders(ctx context.Context, addr string) (map[string][]string, 
 	}
 }
 
-func (t Topics) leaders(ctx context.Context, addr string) (map[string][]string, error) {
+func leadersNow(ctx context.Context, addr string, topics []string, partitions, replicas int) (map[string][]string, error) {
 	c, err := Dial(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -88,7 +105,7 @@ func (t Topics) leaders(ctx context.Context, addr string) (map[string][]string, 
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	req := kmsg.NewPtrMetadataRequest()
 	req.SetVersion(4)
-	for _, name := range t.Names() {
+	for _, name := range topics {
 		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(name)})
 	}
 	meta, err := do[*kmsg.MetadataResponse](c, req)
@@ -102,12 +119,12 @@ func (t Topics) leaders(ctx context.Context, addr string) (map[string][]string, 
 	leaders := make(map[string][]string)
 	asks := make(map[string]*kmsg.ListOffsetsRequest)
 	for _, topic := range meta.Topics {
-		if len(topic.Partitions) != t.Partitions {
+		if len(topic.Partitions) != partitions {
 			return nil, fmt.Errorf("%s has %d partitions: %w", *topic.Topic, len(topic.Partitions), kerr.ErrorForCode(topic.ErrorCode))
 		}
-		of := make([]string, t.Partitions)
+		of := make([]string, partitions)
 		for _, p := range topic.Partitions {
-			if brokers[p.Leader] == "" || len(p.ISR) != int(t.Replicas) {
+			if brokers[p.Leader] == "" || len(p.ISR) != replicas {
 				return nil, fmt.Errorf("%s-%d has leader %d and %d replicas in sync", *topic.Topic, p.Partition, p.Leader, len(p.ISR))
 			}
 			of[p.Partition] = brokers[p.Leader]
@@ -115,8 +132,8 @@ func (t Topics) leaders(ctx context.Context, addr string) (map[string][]string, 
 		}
 		leaders[*topic.Topic] = of
 	}
-	if len(leaders) != t.Count {
-		return nil, fmt.Errorf("%d topics of %d", len(leaders), t.Count)
+	if len(leaders) != len(topics) {
+		return nil, fmt.Errorf("%d topics of %d", len(leaders), len(topics))
 	}
 	for addr, req := range asks {
 		if err := serves(ctx, addr, req); err != nil {

@@ -181,13 +181,13 @@ func (k *Kafka) Java(ctx context.Context, classes, main string, args ...string) 
 var fast = []string{"-XX:TieredStopAtLevel=4", "-XX:-UseSerialGC", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"}
 
-// FastTool is Tool as Kafka's scripts start one: with a heap of 256 MB and their options of Java.
-func (k *Kafka) FastTool(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+// FastTool is Tool as Kafka's scripts start one, with their options of Java; heap is "256M" for most, "512M" for perf tests.
+func (k *Kafka) FastTool(ctx context.Context, heap, name string, args ...string) (*exec.Cmd, error) {
 	main, ok := tools[strings.TrimPrefix(name, "kafka-")]
 	if !ok {
 		return nil, fmt.Errorf("no tool named %q; known are %s", name, strings.Join(Tools(), ", "))
 	}
-	all := slices.Concat([]string{"-Xmx256M"}, fast, []string{main}, args)
+	all := slices.Concat([]string{"-Xmx" + heap}, fast, []string{main}, args)
 	return k.Java(ctx, "", all[0], all[1:]...), nil
 }
 
