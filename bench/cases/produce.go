@@ -20,7 +20,7 @@ func Produce() []harness.Case {
 		{Name: "small", Title: "small requests: one record of 100 bytes, 16 connections, 8 in flight",
 			Workload: harness.Workload{Partitions: 3, Conns: 16, InFlight: 8, Records: 1, RecordBytes: 100, Acks: -1},
 			Measure:  produce, Main: harness.Requests, Show: []string{harness.CPUperM, harness.ClientM, harness.P50, harness.P99, harness.RSS}},
-		{Name: "flush", Title: "flush before acknowledge: 32 connections, one record each", Workload: flush,
+		{Name: "flush", Title: "flush before acknowledge: 32 connections, one record each", Workload: flush, Config: harness.Config{Flush: true},
 			Measure: produce, Main: harness.Requests, Show: []string{harness.CPUperM, harness.ClientM, harness.P50, harness.P99}},
 		{Name: "noflush", Title: "the same, flushed by the system when it likes", Workload: one,
 			Measure: produce, Main: harness.Requests, Show: []string{harness.CPUperM, harness.ClientM, harness.P50, harness.P99}},

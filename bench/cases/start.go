@@ -9,7 +9,7 @@ import (
 
 // Start are the cases of starting.
 func Start() []harness.Case {
-	return []harness.Case{{Name: "start", Title: "start to ready, empty, after a clean end", Fresh: true, NoTopic: true, Measure: start,
+	return []harness.Case{{Name: "start", Title: "start to ready, empty, after a clean end", Fresh: true, NoTopic: true, Any: true, Measure: start,
 		Main: harness.Millis, Show: []string{harness.RSS, harness.RSSAnon, harness.RSSFile}}}
 }
 

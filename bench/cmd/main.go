@@ -18,6 +18,7 @@ import (
 
 	"gregor/bench/cases"
 	"gregor/bench/harness"
+	"gregor/bench/peers"
 )
 
 func main() {
@@ -50,6 +51,9 @@ func run(ctx context.Context, args []string) error {
 	port := f.Int("port", 31000, "the first port that servers get")
 	file := f.String("json", "", "file to write every run to")
 	list := f.Bool("list", false, "list cases and servers")
+	var others peers.Programs
+	f.StringVar(&others.NATS, "nats", "", "nats-server's program (make bench-peers builds it); empty: not measured")
+	f.StringVar(&others.RabbitMQ, "rabbitmq", "", "rabbitmq-server's program, for its quorum queues and streams; empty: not measured")
 	quiet := f.Bool("quiet", false, "only the tables, not each run")
 	var gregors []harness.Gregor
 	f.Func("gregor", "[NAME=]BINARY: gregor's program, or several under names of their own to be compared (default gregor=$GREGOR_BINARY or build/gregor)", func(s string) error {
@@ -75,6 +79,7 @@ func run(ctx context.Context, args []string) error {
 		servers = append(servers, g)
 	}
 	servers = append(servers, harness.Limit{})
+	servers = append(servers, others.Servers()...)
 	all := cases.All()
 	if *list {
 		for _, c := range all {

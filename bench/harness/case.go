@@ -33,6 +33,7 @@ type Case struct {
 	Measure func(ctx context.Context, t *Target) (Figures, error)
 	Fresh   bool     // each run has a server of its own, for what would show what a server has done before; no run is discarded
 	NoTopic bool     // Measure makes the topics that it needs
+	Any     bool     // Measure speaks no protocol of the server's: a Driver is not asked
 	Main    string   // the figure that the case is about
 	Show    []string // the others that the table shows
 	Only    []string // names of servers; none: all

@@ -198,7 +198,7 @@ func (o *Options) once(ctx context.Context, s *started, t *Target) (f Figures, e
 	if err := touch(ctx, mb); err != nil {
 		return nil, err
 	}
-	if d, ok := t.Instance.(Driver); ok {
+	if d, ok := t.Instance.(Driver); ok && !t.Case.Any {
 		return d.Drive(ctx, t)
 	}
 	return t.Case.Measure(ctx, t)

@@ -1,0 +1,195 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"gregor/bench/load"
+)
+
+// Writer is a connection that sends requests. Send and Wait may be called from one goroutine each.
+type Writer interface {
+	// Send sends the next request. The first eight bytes of its records are the time it was due: Unix time in nanoseconds.
+	Send(due time.Time) error
+	// Wait waits until the oldest request that was not waited for is acknowledged, all of its records.
+	Wait() error
+	Close() error
+}
+
+// Load is the part of a load that no protocol has its own of.
+type Load struct {
+	Conns      int
+	InFlight   int // requests that a connection sends before the first is acknowledged; ignored at a rate
+	PerSecond  int // requests a second of all connections, sent when they are due; 0: as fast as acknowledgements come
+	PerRequest int // records
+	Bytes      int // of a request's records
+	Warmup     time.Duration
+	Time       time.Duration
+	Began      func() // called when Warmup is over, if set
+	Ended      func() // called when Time is over, if set
+}
+
+// Slots is how many requests a writer must be able to have under way.
+func (l Load) Slots() int {
+	if l.PerSecond > 0 {
+		return pacedSlots
+	}
+	return l.InFlight
+}
+
+// pacedSlots bounds the requests that a stalled server makes pile up on a connection with a rate.
+const pacedSlots = 1 << 10
+
+// Run makes the load on connections that open opens.
+func (l Load) Run(ctx context.Context, open func(ctx context.Context, conn int) (Writer, error)) (load.Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	total := load.Result{Latency: newHistogram(), Elapsed: l.Time}
+	var writers []*driven
+	defer func() {
+		for _, w := range writers {
+			w.Close()
+		}
+	}()
+	for i := range l.Conns {
+		w, err := open(ctx, i)
+		if err != nil {
+			return total, err
+		}
+		writers = append(writers, &driven{Writer: w, latency: newHistogram()})
+	}
+	defer context.AfterFunc(ctx, func() {
+		for _, w := range writers {
+			w.Close()
+		}
+	})()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i, w := range writers {
+		w.measure, w.end = start.Add(l.Warmup), start.Add(l.Warmup+l.Time)
+		wg.Go(func() {
+			var err error
+			if l.PerSecond > 0 {
+				every := time.Duration(float64(l.Conns) / float64(l.PerSecond) * float64(time.Second))
+				err = w.paced(ctx, start.Add(every*time.Duration(i)/time.Duration(l.Conns)), every)
+			} else {
+				err = w.closed(ctx, l.InFlight)
+			}
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Go(func() { l.tell(ctx, start) })
+	wg.Wait()
+	for _, w := range writers {
+		total.Requests += w.requests
+		total.Latency.Merge(w.latency)
+	}
+	total.Records = total.Requests * int64(l.PerRequest)
+	total.Bytes = total.Requests * int64(l.Bytes)
+	return total, context.Cause(ctx)
+}
+
+// tell calls Began and Ended when it is time.
+func (l Load) tell(ctx context.Context, start time.Time) {
+	at := start.Add(l.Warmup)
+	for _, call := range []func(){l.Began, l.Ended} {
+		if call != nil {
+			select {
+			case <-time.After(time.Until(at)):
+				call()
+			case <-ctx.Done():
+				return
+			}
+		}
+		at = at.Add(l.Time)
+	}
+}
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 3)
+}
+
+// driven is a writer and what was measured on it.
+type driven struct {
+	Writer
+	measure, end time.Time
+	requests     int64
+	latency      *hdrhistogram.Histogram
+}
+
+// take waits for a request, and counts it if it was due in the time that counts.
+func (w *driven) take(due time.Time) error {
+	if err := w.Wait(); err != nil {
+		return err
+	}
+	if now := time.Now(); !due.Before(w.measure) && now.Before(w.end) {
+		w.requests++
+		_ = w.latency.RecordValue(int64(now.Sub(due)))
+	}
+	return nil
+}
+
+// closed keeps a number of requests under way until the end.
+func (w *driven) closed(ctx context.Context, inFlight int) error {
+	sent := make([]time.Time, inFlight)
+	for i := range sent {
+		sent[i] = time.Now()
+		if err := w.Send(sent[i]); err != nil {
+			return err
+		}
+	}
+	for i := 0; ; i = (i + 1) % len(sent) {
+		if err := w.take(sent[i]); err != nil {
+			return err
+		}
+		if sent[i] = time.Now(); !sent[i].Before(w.end) || ctx.Err() != nil {
+			return nil
+		}
+		if err := w.Send(sent[i]); err != nil {
+			return err
+		}
+	}
+}
+
+// paced sends each request when it is due, whatever the acknowledgements do.
+func (w *driven) paced(ctx context.Context, first time.Time, every time.Duration) error {
+	due := make(chan time.Time, pacedSlots-1) // one more is being waited for
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		for d := range due {
+			if err = w.take(d); err != nil {
+				w.Close()
+				break
+			}
+		}
+		failed <- err
+		for range due { // let the sender go on to its end
+		}
+	}()
+	var err error
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for d := first; d.Before(w.end) && err == nil; d = d.Add(every) {
+		if wait := time.Until(d); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				err = ctx.Err()
+				continue
+			}
+		}
+		due <- d
+		err = w.Send(d)
+	}
+	close(due)
+	return errors.Join(<-failed, err)
+}

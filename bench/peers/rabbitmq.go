@@ -1,0 +1,122 @@
+package peers
+
+import (
+	"context"
+	"errors"
+
+	"gregor/bench/harness"
+	"gregor/bench/load"
+	"gregor/bench/peers/drive"
+	"gregor/bench/peers/rabbitmq"
+)
+
+// rabbitKind is RabbitMQ with one of the things that it has for a partition.
+type rabbitKind struct {
+	binary string
+	what   string
+}
+
+// Names of what stands for a partition.
+const (
+	quorum  = "rabbitmq-quorum"         // a quorum queue, over AMQP
+	stream  = "rabbitmq-stream"         // a stream, over its own protocol
+	batched = "rabbitmq-stream-batched" // a stream, with the records of a batch in one entry
+)
+
+func (k rabbitKind) Name() string { return k.what }
+
+type rabbitInstance struct {
+	rabbitKind
+	config harness.Config
+	*rabbitmq.Server
+}
+
+func (k rabbitKind) Start(ctx context.Context, c harness.Config) (_ harness.Instance, err error) {
+	if c.Nodes > 1 {
+		return nil, harness.ErrNotThisOne
+	}
+	if k.binary, err = clean(k.binary); err != nil {
+		return nil, err
+	}
+	r := &rabbitInstance{rabbitKind: k, config: c}
+	return r, r.Restart(ctx)
+}
+
+// Restart starts the process on what is in the directory.
+func (r *rabbitInstance) Restart(ctx context.Context) (err error) {
+	if r.Server != nil {
+		if err := r.Close(); err != nil {
+			return err
+		}
+	}
+	r.Server, err = rabbitmq.Start(ctx, rabbitmq.Options{Binary: r.binary, Dir: r.config.Dir, Port: r.config.Port})
+	return err
+}
+
+func (r *rabbitInstance) Addrs() []string {
+	if r.what == quorum {
+		return []string{r.AMQP}
+	}
+	return []string{r.Server.Streams}
+}
+
+func (r *rabbitInstance) Pids() []int { return []int{r.Pid()} }
+
+func (r *rabbitInstance) queues(t harness.Topic) rabbitmq.Queues {
+	return rabbitmq.Queues{Addr: r.AMQP, Topic: t.Name, Partitions: t.Partitions, MaxBytes: retainBytes}
+}
+
+func (r *rabbitInstance) streams(t harness.Topic) rabbitmq.Streams {
+	return rabbitmq.Streams{Addr: r.Server.Streams, Topic: t.Name, Partitions: t.Partitions, MaxBytes: retainBytes, SegmentBytes: segmentBytes}
+}
+
+func topicOf(t *harness.Target) harness.Topic {
+	return harness.Topic{Name: t.Topic, Partitions: max(t.Case.Workload.Partitions, 1)}
+}
+
+func (r *rabbitInstance) Create(ctx context.Context, t harness.Topic) error {
+	if r.what == quorum {
+		return r.queues(t).Create(ctx)
+	}
+	return r.streams(t).Create(ctx)
+}
+
+func (r *rabbitInstance) Drop(ctx context.Context, t harness.Topic) error {
+	if r.what == quorum {
+		return r.queues(t).Delete(ctx)
+	}
+	return r.streams(t).Delete(ctx)
+}
+
+func (r *rabbitInstance) produce(ctx context.Context, t *harness.Target, l drive.Load, record []byte) (load.Result, error) {
+	topic := topicOf(t)
+	switch {
+	case r.what == quorum:
+		return rabbitmq.Publish{Load: l, Queues: r.queues(topic), Record: record}.Run(ctx)
+	case t.Case.Workload.Flush: // a stream has no such thing
+	case r.what == stream || l.PerRequest > 1:
+		return rabbitmq.Write{Load: l, Streams: r.streams(topic), Batched: r.what == batched, Record: record}.Run(ctx)
+	}
+	return load.Result{}, harness.ErrNotThisOne
+}
+
+func (r *rabbitInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {
+	readers := max(t.Case.Workload.Readers, 1)
+	if r.what != quorum {
+		return rabbitmq.Read{Streams: r.streams(topicOf(t)), Readers: readers, Records: records, Hooks: h}.Run(ctx)
+	}
+	if readers > 1 {
+		return load.Result{}, harness.ErrNotThisOne // consumers of a queue share it
+	}
+	return rabbitmq.Consume{Queues: r.queues(topicOf(t)), Records: records, Prefetch: prefetch, Hooks: h}.Run(ctx)
+}
+
+// prefetch is enough for a consumer of this machine never to wait for the server to see its acknowledgement.
+const prefetch = 2000
+
+// Drive does the case's workload.
+func (r *rabbitInstance) Drive(ctx context.Context, t *harness.Target) (harness.Figures, error) {
+	return measure(ctx, t, r)
+}
+
+var errNothing = errors.New("nothing was read")
