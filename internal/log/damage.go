@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"gregor/internal/log/vfs"
@@ -26,10 +27,18 @@ type Damage struct {
 	Cause         error
 
 	segment int64 // its base offset
+	top     int64 // no offset of the segment reaches here; MaxInt64 in the last one of a log that is not open
 }
 
+// Tail tells that nothing intact is behind the range in the whole log.
+func (d *Damage) Tail() bool { return d.EndOffset == math.MaxInt64 }
+
 func (d *Damage) Error() string {
-	return fmt.Sprintf("%v: %v: topic %s partition %d: %s: position %d to %d, offset %d to %d: %v", ErrDamaged, ErrCorrupt, d.Topic, d.Partition, d.File, d.Position, d.End, d.Offset, d.EndOffset-1, d.Cause)
+	last := fmt.Sprintf("to %d", d.EndOffset-1)
+	if d.Tail() {
+		last = "on"
+	}
+	return fmt.Sprintf("%v: %v: topic %s partition %d: %s: position %d to %d, offset %d %s: %v", ErrDamaged, ErrCorrupt, d.Topic, d.Partition, d.File, d.Position, d.End, d.Offset, last, d.Cause)
 }
 
 // Unwrap makes it an ErrDamaged and an ErrCorrupt.
@@ -169,7 +178,7 @@ func (l *Log) findDamage(s *segment, f vfs.File, size, lo, first, to int64) erro
 
 // damagedAt notes damage that was found. The position is that of the first bad batch.
 func (l *Log) damagedAt(s *segment, f vfs.File, size, top int64, truncations int, pos, offset int64, cause error) error {
-	d := &Damage{Topic: l.o.Topic, Partition: l.o.Partition, File: s.path(logSuffix), Position: pos, Offset: offset, Cause: cause, segment: s.base}
+	d := &Damage{Topic: l.o.Topic, Partition: l.o.Partition, File: s.path(logSuffix), Position: pos, Offset: offset, Cause: cause, segment: s.base, top: top}
 	d.End, d.EndOffset = nextIntact(f, pos, size, offset, s.base, top)
 	_, now, err := l.topOf(s)
 	if err != nil {

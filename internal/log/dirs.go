@@ -97,10 +97,15 @@ type placed struct {
 
 // brokenLog is a partition whose log could not be opened. It stays as it is on disk.
 type brokenLog struct {
-	path string
-	dir  *logDir
-	err  error
+	path    string
+	dir     *logDir
+	err     error
+	offsets [checkpointKinds]int64 // which the checkpoints go on keeping; -1: none
+	clean   bool                   // as which it was opened: see Options
 }
+
+// noOffsets are those of a log of which the checkpoints say nothing.
+var noOffsets = [checkpointKinds]int64{-1, -1, -1, -1}
 
 // logDir is one log directory.
 type logDir struct {

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"gregor/internal/log/vfs"
@@ -72,8 +73,8 @@ func (d *Dirs) checkpointStarts(dir *logDir) error {
 func (d *Dirs) writeCheckpoint(dir *logDir, kind checkpointKind, value func(*Log) int64) error {
 	dir.checkpoints.Lock()
 	defer dir.checkpoints.Unlock()
-	list := d.list(dir)
-	n, changed := 0, false
+	list, broken := d.list(dir), d.brokenOffsets(dir, kind)
+	n, changed := len(broken), false
 	for _, p := range list {
 		offset := value(p.l)
 		changed = changed || offset != p.l.checkpointed[kind]
@@ -85,6 +86,7 @@ func (d *Dirs) writeCheckpoint(dir *logDir, kind checkpointKind, value func(*Log
 		return nil
 	}
 	c := make(offsetCheckpoint, n)
+	maps.Copy(c, broken)
 	offsets := make([]int64, len(list))
 	for i, p := range list {
 		if offsets[i] = value(p.l); offsets[i] >= 0 {
@@ -104,4 +106,21 @@ func (d *Dirs) writeCheckpoint(dir *logDir, kind checkpointKind, value func(*Log
 	}
 	d.fail(dir, err)
 	return dir.offline()
+}
+
+// brokenOffsets is what the checkpoint says of the logs that could not be opened. It stays there: without its recovery point
+// the next start would take what is damaged for a torn tail, and without its log start it would give out deleted records.
+func (d *Dirs) brokenOffsets(dir *logDir, kind checkpointKind) offsetCheckpoint {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var c offsetCheckpoint
+	for key, b := range d.broken {
+		if b.dir == dir && b.offsets[kind] >= 0 {
+			if c == nil {
+				c = offsetCheckpoint{}
+			}
+			c[key] = b.offsets[kind]
+		}
+	}
+	return c
 }

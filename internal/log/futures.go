@@ -137,7 +137,7 @@ func (d *Dirs) Promote(topic string, partition int32) (*Log, error) {
 	delete(d.logs, key)
 	current.dir.logs--
 	if err != nil {
-		d.broken[key] = brokenLog{future.l.Dir(), future.dir, err}
+		d.broken[key] = brokenLog{path: future.l.Dir(), dir: future.dir, err: err, offsets: noOffsets}
 		d.mu.Unlock()
 		return nil, fmt.Errorf("moving a replica to %s: %w", future.dir.path, err)
 	}

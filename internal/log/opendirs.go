@@ -319,7 +319,7 @@ func (d *Dirs) loadLogs(dir *logDir) (int, error) {
 		if offset, ok := cleaned[key]; ok && err == nil {
 			l.compaction.upTo.Store(min(offset, l.EndOffset()))
 		}
-		d.loaded(dir, key, o.Dir, l, err)
+		d.loaded(dir, key, o.Dir, l, err, checkpointsOf(key, points, starts, marks, cleaned))
 	})
 	for key, path := range futures {
 		o := d.options(dir, path, key, [16]byte{}, d.o.TopicConfig(key.topic))
@@ -350,8 +350,19 @@ func (d *Dirs) loadedFuture(dir *logDir, key partitionKey, path string, l *Log, 
 	d.background.later(0, func() { d.removeDir(path) })
 }
 
+// checkpointsOf is what the checkpoints say of one log.
+func checkpointsOf(key partitionKey, points, starts, marks, cleaned offsetCheckpoint) (offsets [checkpointKinds]int64) {
+	offsets = noOffsets
+	for kind, c := range map[checkpointKind]offsetCheckpoint{recoveryPointCheckpoint: points, logStartCheckpoint: starts, highWatermarkCheckpoint: marks, cleanerCheckpoint: cleaned} {
+		if offset, ok := c[key]; ok {
+			offsets[kind] = offset
+		}
+	}
+	return offsets
+}
+
 // loaded takes a log in, or notes why it could not be opened.
-func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err error) {
+func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err error, offsets [checkpointKinds]int64) {
 	if err == nil {
 		d.mu.Lock()
 		other, twice := d.logs[key]
@@ -372,7 +383,7 @@ func (d *Dirs) loaded(dir *logDir, key partitionKey, path string, l *Log, err er
 	}
 	d.slog.Error("log cannot be opened, its replica is offline", "dir", path, "error", err)
 	d.mu.Lock()
-	d.broken[key] = brokenLog{path, dir, err}
+	d.broken[key] = brokenLog{path: path, dir: dir, err: err, offsets: offsets, clean: dir.clean}
 	dir.logs++
 	d.mu.Unlock()
 }

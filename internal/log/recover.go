@@ -2,6 +2,7 @@ package log
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -151,13 +152,18 @@ func (l *Log) recoverSegments(list []*segment) ([]*segment, error) {
 		return nil, err
 	}
 	l.next = base
+	epoch := int32(-1)
 	for i := first; i < len(list); i++ {
 		s := list[i]
-		r := recovery{l: l, s: s, next: l.next, later: list[i+1:]}
+		r := recovery{l: l, s: s, next: l.next, later: list[i+1:], epoch: epoch}
 		if err := r.run(); err != nil {
-			return nil, err
+			top := int64(math.MaxInt64)
+			if i+1 < len(list) {
+				top = list[i+1].base
+			}
+			return nil, l.locate(list[first:i+1], top, err)
 		}
-		l.next = r.next
+		l.next, epoch = r.next, r.epoch
 		later := slices.Clone(list[i+1:])
 		if len(later) == 0 || r.cut == 0 && !l.lostBefore(later[0]) {
 			continue
@@ -188,6 +194,7 @@ type recovery struct {
 	next  int64 // the offset that the next batch has at least
 	later []*segment
 	cut   int64 // bytes cut off
+	epoch int32 // of the last batch; epochs never go back
 	txns  []AbortedTxn
 }
 
@@ -202,7 +209,7 @@ func (r *recovery) run() error {
 	defer f.release()
 	r.next = max(r.next, s.base)
 	if r.next > s.base {
-		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d", s.base, r.next-1)
+		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d%s", s.base, r.next-1, offlineAdvice)
 	}
 	s.idx, s.tidx, s.maxTs, s.sinceIndex, s.firstTs = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0, -1
 	w := newWalker(f, walkChunk)
@@ -219,9 +226,13 @@ func (r *recovery) run() error {
 			}
 			break
 		}
+		if e := b.LeaderEpoch(); e >= 0 && e < r.epoch { // which no crash leaves, and no checksum tells
+			return corrupt(s.path(logSuffix), "position %d, offset %d: leader epoch %d after epoch %d%s", pos, b.BaseOffset(), e, r.epoch, offlineAdvice)
+		}
 		if err := r.apply(b); err != nil {
 			return err
 		}
+		r.epoch = max(r.epoch, b.LeaderEpoch())
 		l.epochs.found(b.LeaderEpoch(), b.BaseOffset())
 		s.noteLocked(b, int(bytes), pos, l.config.Load().IndexIntervalBytes)
 		if pos == 0 {

@@ -3,6 +3,8 @@ package log
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"gregor/internal/log/cleaner"
@@ -132,16 +134,37 @@ func (d *Dirs) noteDamaged(l *Log) {
 	d.damaged[l] = struct{}{}
 }
 
-// Damaged lists the logs with damage that is known.
+// Damaged lists the logs with damage that is known. A log's segments may be busy with reading their indexes, so none is asked
+// with mu held, which everybody who looks for a log waits for.
 func (d *Dirs) Damaged() (list []*Log) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	for l := range d.damaged {
-		if d.logs[partitionKey{l.Topic(), l.Partition()}].l != l || len(l.Damages()) == 0 {
+	noted := slices.Collect(maps.Keys(d.damaged))
+	d.mu.Unlock()
+	for _, l := range noted {
+		d.mu.Lock()
+		if d.logs[partitionKey{l.Topic(), l.Partition()}].l != l {
 			delete(d.damaged, l)
-			continue
+			l = nil
 		}
-		list = append(list, l)
+		d.mu.Unlock()
+		switch {
+		case l == nil:
+		case len(l.Damages()) > 0:
+			list = append(list, l)
+		default:
+			d.forgetDamaged(l)
+		}
 	}
 	return list
+}
+
+// forgetDamaged takes a log off the list that has no damage any more. What is found meanwhile puts it on again, before or
+// after.
+func (d *Dirs) forgetDamaged(l *Log) {
+	d.mu.Lock()
+	delete(d.damaged, l)
+	d.mu.Unlock()
+	if len(l.Damages()) > 0 {
+		d.noteDamaged(l)
+	}
 }

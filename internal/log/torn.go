@@ -10,16 +10,18 @@ import (
 	"gregor/internal/record"
 )
 
+// offlineAdvice ends the error of a log that is refused.
+const offlineAdvice = "; the replica stays offline until another one that is in sync has what is damaged here; if there is none, cut the file at that position to give up the rest, or delete the partition's directory to give up all of it"
+
 // tornTail decides what a damaged batch is: a tail to be cut, or damage to report.
 func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
 	path := r.s.path(logSuffix)
-	const advice = "; the replica stays offline: delete the partition's directory to have it copied from another replica, or cut the file at that position to give up the rest"
 	if r.next < r.l.o.RecoveryPoint {
-		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, advice)
+		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, offlineAdvice)
 	}
 	what, found := r.intactBehind(f, pos, size)
 	if found && r.l.o.SameBoot {
-		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail%s", pos, r.next, cause, what, advice)
+		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail%s", pos, r.next, cause, what, offlineAdvice)
 	}
 	r.cut = size - pos
 	if found {

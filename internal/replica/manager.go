@@ -39,6 +39,9 @@ type Logs interface {
 	DeleteFuture(topic string, partition int32) error
 	Promote(topic string, partition int32) (*log.Log, error)
 	Damaged() []*log.Log
+	Broken(topic string, partition int32) error
+	Mend(topic string, partition int32, damage log.Damage, records []byte) (more bool, err error)
+	Reopen(topic string, partition int32) (*log.Log, error)
 }
 
 // Options is what a Manager is made with. Logger, OnLeader and OnResign may be nil.
@@ -391,6 +394,7 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 		}
 		if err != nil || l == nil {
 			m.o.Logger.Error("cannot make log; the partition is offline", "topic", p.topic, "partition", p.index, "error", fmt.Sprint(err))
+			m.noteBroken(p, err)
 			return
 		}
 	}

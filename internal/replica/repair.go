@@ -29,12 +29,22 @@ type repairs struct {
 	mu      sync.Mutex
 	running bool
 	under   map[partitionKey]*repairing // only the goroutine uses it
+	broken  map[*Partition]struct{}     // their logs could not be opened: see mend.go
 }
 
 type repairing struct {
 	said    string    // the last thing that was logged
 	until   time.Time // not before
 	leaving bool      // the controller was asked to take the replica out
+	mended  int       // ranges, of a log that could not be opened
+}
+
+// say logs an error that was not the last one.
+func (r *repairing) say(m *Manager, p *Partition, d log.Damage, err error) {
+	if text := err.Error(); text != r.said {
+		r.said = text
+		m.o.Logger.Error("damage cannot be repaired now; trying again", "topic", p.topic, "partition", p.index, "file", d.File, "offset", d.Offset, "error", text)
+	}
 }
 
 const (
@@ -46,12 +56,13 @@ const (
 
 // startRepairs looks whether something is damaged.
 func (m *Manager) startRepairs() {
-	if m.o.Connect == nil || m.o.Inline || len(m.o.Dirs.Damaged()) == 0 {
+	if m.o.Connect == nil || m.o.Inline {
 		return
 	}
+	damaged := len(m.o.Dirs.Damaged()) > 0
 	m.repairs.mu.Lock()
 	defer m.repairs.mu.Unlock()
-	if !m.repairs.running {
+	if !m.repairs.running && (damaged || len(m.repairs.broken) > 0) {
 		m.repairs.running = m.ticker.run(m.repair)
 	}
 }
@@ -64,7 +75,11 @@ func (m *Manager) repair() {
 				m.repairPartition(m.ticker.ctx, p, l)
 			}
 		}
-		if len(logs) == 0 {
+		broken := m.brokenOnes()
+		for _, p := range broken {
+			m.mendPartition(m.ticker.ctx, p)
+		}
+		if len(logs) == 0 && len(broken) == 0 {
 			break
 		}
 		select {
@@ -78,32 +93,37 @@ func (m *Manager) repair() {
 	m.repairs.mu.Unlock()
 }
 
-func (m *Manager) repairPartition(ctx context.Context, p *Partition, l *log.Log) {
+// turn tells whether it is time to do something about a partition again.
+func (m *Manager) turn(p *Partition) (r *repairing, now bool) {
 	if m.repairs.under == nil {
 		m.repairs.under = make(map[partitionKey]*repairing)
 	}
-	r := m.repairs.under[p.key()]
-	if r == nil {
+	if r = m.repairs.under[p.key()]; r == nil {
 		r = &repairing{}
 		m.repairs.under[p.key()] = r
 	}
 	if m.now().Before(r.until) {
-		return
+		return r, false
 	}
 	r.until = m.now().Add(repairPause)
+	return r, true
+}
+
+func (m *Manager) repairPartition(ctx context.Context, p *Partition, l *log.Log) {
+	r, now := m.turn(p)
+	if !now {
+		return
+	}
 	if r.leaving {
-		m.copyAgain(p, l, r)
+		m.copyAgain(p, l)
 		return
 	}
 	for _, d := range l.Damages() {
-		err := m.repairDamage(ctx, p, l, d)
+		err := m.repairDamage(ctx, p, d, func(records []byte) (bool, error) { return l.Repair(d, records) })
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
-		if text := err.Error(); text != r.said {
-			r.said = text
-			m.o.Logger.Error("damage cannot be repaired now; trying again", "topic", p.topic, "partition", p.index, "file", d.File, "offset", d.Offset, "error", text)
-		}
+		r.say(m, p, d, err)
 		if errors.Is(err, log.ErrNoFit) {
 			m.giveUp(p, r)
 		}
@@ -127,15 +147,16 @@ func (m *Manager) sources(p *Partition) (ids []int32, mp *metadata.Partition) {
 	return ids, mp
 }
 
-// repairDamage asks one replica after the other. The error wraps log.ErrNoFit if none that answered fits.
-func (m *Manager) repairDamage(ctx context.Context, p *Partition, l *log.Log, d log.Damage) error {
+// repairDamage asks one replica after the other for what fill writes over the range. The error wraps log.ErrNoFit if none that
+// answered fits.
+func (m *Manager) repairDamage(ctx context.Context, p *Partition, d log.Damage, fill func(records []byte) (more bool, err error)) error {
 	ids, mp := m.sources(p)
 	if len(ids) == 0 {
 		return fmt.Errorf("%w: no other replica is in sync", ErrStorage)
 	}
 	var errs []error
 	for _, id := range ids {
-		err := m.repairFrom(ctx, id, p, l, d)
+		err := m.repairFrom(ctx, id, p, d, fill)
 		if err == nil {
 			m.o.Logger.Warn("a damaged range was copied from another replica", "topic", p.topic, "partition", p.index, "file", d.File,
 				"offset", d.Offset, "end_offset", d.EndOffset, "from", id, "leader", mp.Leader)
@@ -146,7 +167,7 @@ func (m *Manager) repairDamage(ctx context.Context, p *Partition, l *log.Log, d 
 	return errors.Join(errs...)
 }
 
-func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, l *log.Log, d log.Damage) error {
+func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, d log.Damage, fill func([]byte) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
 	remote, err := m.o.Connect(ctx, broker)
@@ -166,7 +187,7 @@ func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, l 
 			continue
 		}
 		records = append(records, whole...)
-		more, err := l.Repair(d, records)
+		more, err := fill(records)
 		if err != nil || !more {
 			return err
 		}
@@ -236,14 +257,28 @@ func askRange(ctx context.Context, remote Remote, p *Partition, offset int64, by
 	}
 }
 
-// giveUp has the controller take the replica out of the ISR and of the lead, if another is in sync.
+// whole tells whether another replica has all that was acknowledged: one that is in sync, or an eligible leader.
+func (m *Manager) whole(ids []int32, mp *metadata.Partition) bool {
+	return mp != nil && slices.ContainsFunc(ids, func(id int32) bool { return mp.InISR(id) || slices.Contains(mp.ELR, id) })
+}
+
+// needed tells whether this replica leads, is in sync, or may be elected.
+func (m *Manager) needed(mp *metadata.Partition) bool {
+	return mp.Leader == m.o.NodeID || mp.InISR(m.o.NodeID) || slices.Contains(mp.ELR, m.o.NodeID)
+}
+
+// giveUp has the controller take the replica out of the ISR and of the lead, if another is whole.
 func (m *Manager) giveUp(p *Partition, r *repairing) {
 	ids, mp := m.sources(p)
-	image := m.current.Load()
-	if m.o.AssignDirs == nil || mp == nil || !image.HasDirectories() || !slices.ContainsFunc(ids, mp.InISR) {
+	if m.o.AssignDirs == nil || !m.current.Load().HasDirectories() || !m.whole(ids, mp) {
 		return
 	}
 	m.o.Logger.Error("a damaged replica is copied again as a whole", "topic", p.topic, "partition", p.index)
+	m.leave(p, r)
+}
+
+// leave takes the replica out of service and tells the controller.
+func (m *Manager) leave(p *Partition, r *repairing) {
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
 	r.leaving = true
@@ -254,17 +289,19 @@ func (m *Manager) giveUp(p *Partition, r *repairing) {
 	m.placements.tell(p.key(), metadata.DirLost)
 }
 
-// copyAgain makes the replica anew, once it neither leads nor is in sync.
-func (m *Manager) copyAgain(p *Partition, l *log.Log, r *repairing) {
+// copyAgain makes the replica anew, once it is needed for nothing.
+func (m *Manager) copyAgain(p *Partition, l *log.Log) {
 	m.publishing.Lock()
 	defer m.publishing.Unlock()
 	ids, mp := m.sources(p)
-	if mp == nil || p.log.Load() != l || p.role.Load().gone {
-		return
-	}
-	if mp.Leader == m.o.NodeID || mp.InISR(m.o.NodeID) || !slices.ContainsFunc(ids, mp.InISR) {
+	if p.log.Load() != l || p.role.Load().gone || !m.whole(ids, mp) || m.needed(mp) {
 		return // not yet
 	}
+	m.makeAnew(p, mp)
+}
+
+// makeAnew deletes a replica's log and has it copied from its beginning. publishing is held.
+func (m *Manager) makeAnew(p *Partition, mp *metadata.Partition) {
 	m.offline(p)
 	if err := m.o.Dirs.Delete(log.Name{Topic: p.topic, Partition: p.index}); err != nil {
 		m.o.Logger.Error("a damaged log cannot be deleted; its replica is offline", "topic", p.topic, "partition", p.index, "error", err.Error())
@@ -275,8 +312,13 @@ func (m *Manager) copyAgain(p *Partition, l *log.Log, r *repairing) {
 		m.o.Logger.Error("a damaged replica cannot be made anew; it is offline", "topic", p.topic, "partition", p.index, "error", err.Error())
 		return
 	}
-	p.leaving.Store(false)
 	p.use(fresh)
+	m.backInService(p, mp)
+}
+
+// backInService gives a replica its role again. publishing is held.
+func (m *Manager) backInService(p *Partition, mp *metadata.Partition) {
+	p.leaving.Store(false)
 	m.place(p, mp)
 	p.become(m, mp)
 	delete(m.repairs.under, p.key())
