@@ -97,16 +97,17 @@ func (b *budget) give(queue []*budgetWait) []*budgetWait {
 // connBudget is the budget as one connection's frame reader sees it.
 type connBudget struct{ conn *Conn }
 
-func (c *connBudget) Acquire(n int, begun bool) error {
+// Acquire takes n bytes. Without a limit nothing is counted; a limit that is set later does not know what was read
+// before.
+func (c *connBudget) Acquire(n int, begun bool) (held int, err error) {
 	if c.conn.server.limits.Load().queuedMaxBytes <= 0 {
-		c.Charge(n)
-		return nil
+		return 0, nil
 	}
 	if err := c.conn.server.budget.acquire(c.conn.ctx, int64(n), begun); err != nil {
-		return errGone
+		return 0, errGone
 	}
 	c.conn.hurry(n)
-	return nil
+	return n, nil
 }
 
 // Under a budget, half a frame keeps others from sending. It gets frameGrace, and on top the time that its bytes take at

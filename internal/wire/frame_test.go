@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 )
@@ -12,9 +13,9 @@ import (
 // countingBudget notes what is held and the most that ever was.
 type countingBudget struct{ held, most int }
 
-func (b *countingBudget) Acquire(n int, _ bool) error { b.Charge(n); return nil }
-func (b *countingBudget) Charge(n int)                { b.held += n; b.most = max(b.most, b.held) }
-func (b *countingBudget) Release(n int)               { b.held -= n }
+func (b *countingBudget) Acquire(n int, _ bool) (int, error) { b.Charge(n); return n, nil }
+func (b *countingBudget) Charge(n int)                       { b.held += n; b.most = max(b.most, b.held) }
+func (b *countingBudget) Release(n int)                      { b.held -= n }
 
 func frame(n int) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(n))
@@ -26,7 +27,7 @@ func frame(n int) []byte {
 
 func TestFramesAreReadWhole(t *testing.T) {
 	var in []byte
-	sizes := []int{0, 1, 10, firstChunk - 1, firstChunk, firstChunk + 1, 3 * firstChunk, 9 * firstChunk, 5}
+	sizes := []int{0, 1, 10, shortAhead, readAhead - 4, readAhead, 700, shortAhead + 1, readAhead + 1, 900, 3000, firstChunk - 1, firstChunk, firstChunk + 1, 3 * firstChunk, 9 * firstChunk, 5}
 	for _, n := range sizes {
 		in = append(in, frame(n)...)
 	}
@@ -92,20 +93,106 @@ func TestMemoryGrowsWithWhatArrives(t *testing.T) {
 
 func TestPoolClasses(t *testing.T) {
 	var p Pool
-	for _, n := range []int{0, 1, 511, 512, 513, 1024, 1025, 1 << 22, 1<<22 + 1} {
+	for _, n := range []int{0, 1, 511, 512, 513, 640, 641, 1024, 1025, 131_200, 1 << 22, 1<<22 + 1} {
 		b := p.Get(n)
-		if len(b) != n {
-			t.Fatalf("Get(%d) has length %d", n, len(b))
+		if len(b) != n || n > minClass && n <= maxClass && cap(b) > n*5/4+1 {
+			t.Fatalf("Get(%d) has length %d, capacity %d", n, len(b), cap(b))
 		}
 		p.Put(b)
 		if again := p.Get(n); len(again) != n || cap(again) < n {
 			t.Fatalf("Get(%d) after Put: length %d, capacity %d", n, len(again), cap(again))
 		}
 	}
+	for n := range maxClass + 1 {
+		if c := class(n); classSize(c) < n || c > 0 && classSize(c-1) >= n || c >= classes {
+			t.Fatalf("%d bytes in class %d of %d bytes", n, c, classSize(c))
+		}
+	}
 	// A slice that is not of a class's size must come back only where it is long enough.
 	p.Put(make([]byte, 0, 1500))
-	if b := p.Get(2000); len(b) != 2000 {
+	if b := p.Get(1510); len(b) != 1510 {
 		t.Fatal("short slice")
+	}
+}
+
+// Small frames that come together are read at once, lie in the reader's memory until the next, and may be kept.
+func TestBorrowedFrames(t *testing.T) {
+	var pool Pool
+	reads := 0
+	in := append(append(frame(10), frame(20)...), frame(5)[:6]...)
+	fr := NewFrameReader(readerFunc(func(p []byte) (int, error) {
+		if reads++; reads > 1 {
+			return 0, io.EOF
+		}
+		return copy(p, in), nil
+	}), &pool, nil)
+	if fr.Whole() {
+		t.Fatal("a frame before anything was read")
+	}
+	if err := fr.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	var first, second Frame
+	for i, f := range []*Frame{&first, &second} {
+		if !fr.Whole() {
+			t.Fatalf("frame %d is not in memory", i)
+		}
+		if err := fr.Next(f, 100); err != nil || !f.Borrowed() {
+			t.Fatalf("frame %d: %v, borrowed %v", i, err, f.Borrowed())
+		}
+	}
+	if reads != 1 || fr.Whole() {
+		t.Fatalf("%d reads, and half a frame is taken for a whole one: %v", reads, fr.Whole())
+	}
+	first.Own()
+	clear(fr.buf)
+	if !bytes.Equal(first.Bytes, frame(10)[4:]) || first.Borrowed() {
+		t.Fatal("Own did not copy")
+	}
+	if !bytes.Equal(second.Bytes, make([]byte, 20)) {
+		t.Fatal("a borrowed frame has memory of its own")
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// pooledReader gives its bytes in pieces, and none the first time.
+type pooledReader struct {
+	*bytes.Reader
+	asked []int
+}
+
+func (r *pooledReader) ReadPooled(pool *Pool, size int) ([]byte, int, error) {
+	r.asked = append(r.asked, size)
+	if r.Len() == 0 {
+		return nil, 0, io.EOF
+	}
+	b := pool.Get(size)
+	n, err := r.Read(b)
+	return b, n, err
+}
+
+// While it waits for a frame the reader has no memory; after a large frame it reads little ahead.
+func TestAnIdleReaderHoldsNothing(t *testing.T) {
+	in := &pooledReader{Reader: bytes.NewReader(append(append(frame(10), frame(readAhead+1)...), frame(3)...))}
+	fr := NewFrameReader(in, new(Pool), nil)
+	for range 3 {
+		var f Frame
+		if err := fr.Next(&f, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		f.Release()
+	}
+	if err := fr.Wait(); err != io.EOF {
+		t.Fatal(err)
+	}
+	if fr.buf != nil {
+		t.Errorf("%d bytes are held", len(fr.buf))
+	}
+	if want := []int{readAhead, shortAhead, readAhead}; !slices.Equal(in.asked, want) {
+		t.Errorf("read ahead %v, want %v", in.asked, want)
 	}
 }
 
@@ -116,7 +203,11 @@ func FuzzFrameReader(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var budget countingBudget
-		fr := NewFrameReader(bytes.NewReader(in), new(Pool), &budget)
+		var r io.Reader = bytes.NewReader(in)
+		if len(in)%2 == 1 {
+			r = iotest.HalfReader(r)
+		}
+		fr := NewFrameReader(r, new(Pool), &budget)
 		for total := 0; ; {
 			fm, err := fr.Read(1 << 24)
 			if err != nil {
@@ -143,8 +234,8 @@ func BenchmarkReadFrame(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				in.Seek(0, io.SeekStart)
-				f, err := fr.Read(1 << 24)
-				if err != nil {
+				var f Frame
+				if err := fr.Next(&f, 1<<24); err != nil {
 					b.Fatal(err)
 				}
 				f.Release()

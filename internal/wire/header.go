@@ -26,6 +26,12 @@ type RequestHeader struct {
 // ReadRequestHeader reads the fields that every request has; body is what follows the client id. If the request is
 // flexible its header tags are still in front of the body: SkipTags.
 func ReadRequestHeader(frame []byte) (h RequestHeader, body []byte, err error) {
+	return ReadNextHeader(frame, "")
+}
+
+// ReadNextHeader is ReadRequestHeader of a request on a connection whose last one had this client id: it hardly ever
+// changes, and then no new string is made.
+func ReadNextHeader(frame []byte, clientID string) (h RequestHeader, body []byte, err error) {
 	if len(frame) < 10 {
 		return h, nil, fmt.Errorf("%w: %d bytes, at least 10 are needed", ErrHeader, len(frame))
 	}
@@ -38,7 +44,10 @@ func ReadRequestHeader(frame []byte) (h RequestHeader, body []byte, err error) {
 		return h, nil, fmt.Errorf("%w: client id of %d bytes, %d are left", ErrHeader, n, len(body))
 	}
 	if n >= 0 {
-		h.ClientID, h.HasClientID = string(body[:n]), true
+		if string(body[:n]) != clientID { // which makes no string
+			clientID = string(body[:n])
+		}
+		h.ClientID, h.HasClientID = clientID, true
 		body = body[n:]
 	}
 	return h, body, nil

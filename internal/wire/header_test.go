@@ -28,7 +28,16 @@ func TestRequestHeader(t *testing.T) {
 			t.Errorf("version %d: body %x", v, body)
 		}
 	}
-	b := kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)[4:]
+	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID("console")).AppendRequest(nil, req, 77)[4:]
+	for _, last := range []string{"console", "another", ""} {
+		if h, _, err := ReadNextHeader(b, last); err != nil || h.ClientID != "console" {
+			t.Errorf("after %q: %+v, %v", last, h, err)
+		}
+	}
+	b = kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)[4:]
+	if h, _, err := ReadNextHeader(b, "console"); err != nil || h.HasClientID || h.ClientID != "" {
+		t.Errorf("null client id: %+v, %v", h, err)
+	}
 	if h, _, err := ReadRequestHeader(b); err != nil || h.HasClientID || h.ClientID != "" {
 		t.Errorf("null client id: %+v, %v", h, err)
 	}
