@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"gregor/internal/config"
@@ -166,9 +165,8 @@ func replicationRates(v *config.Values) replica.Rates {
 
 // fetching is how followers fetch, made anew when the configuration changes and not per request.
 func (n *Node) fetching() func() replica.Fetching {
-	var current atomic.Pointer[replica.Fetching]
-	set := func(v *config.Values) {
-		current.Store(&replica.Fetching{
+	return following(n.live, func(v *config.Values) replica.Fetching {
+		return replica.Fetching{
 			Fetchers:      v.Int("num.replica.fetchers"),
 			Wait:          v.Millis("replica.fetch.wait.max.ms"),
 			MinBytes:      v.Int32("replica.fetch.min.bytes"),
@@ -176,9 +174,6 @@ func (n *Node) fetching() func() replica.Fetching {
 			PartitionMax:  v.Int32("replica.fetch.max.bytes"),
 			Backoff:       v.Millis("replica.fetch.backoff.ms"),
 			SocketTimeout: v.Millis("replica.socket.timeout.ms"),
-		})
-	}
-	set(n.live.Load())
-	n.live.Subscribe(func(_, v *config.Values) { set(v) })
-	return func() replica.Fetching { return *current.Load() }
+		}
+	})
 }

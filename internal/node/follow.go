@@ -3,7 +3,6 @@ package node
 import (
 	"log/slog"
 	"strconv"
-	"sync/atomic"
 
 	"gregor/internal/config"
 	"gregor/internal/coordinator/group"
@@ -59,9 +58,8 @@ func (p *groupPublisher) Publish(delta *metadata.Delta, image *metadata.Image) {
 
 // openGroups starts the group coordinator. Its configuration is made anew when the broker's changes, not per request.
 func (n *Node) openGroups() {
-	var current atomic.Pointer[group.Config]
-	set := func(v *config.Values) {
-		current.Store(&group.Config{
+	current := following(n.live, func(v *config.Values) group.Config {
+		return group.Config{
 			MinSessionTimeoutMs:      v.Int32("group.min.session.timeout.ms"),
 			MaxSessionTimeoutMs:      v.Int32("group.max.session.timeout.ms"),
 			InitialRebalanceDelayMs:  v.Int32("group.initial.rebalance.delay.ms"),
@@ -72,12 +70,10 @@ func (n *Node) openGroups() {
 			OffsetsTopicPartitions:   v.Int32("offsets.topic.num.partitions"),
 			OffsetsTopicMaxBatchSize: v.Int("message.max.bytes"),
 			CommitTimeoutMs:          v.Int64("offsets.commit.timeout.ms"),
-		})
-	}
-	set(n.live.Load())
-	n.live.Subscribe(func(_, v *config.Values) { set(v) })
+		}
+	})
 	n.group = group.NewService(group.Options{
-		Config: func() group.Config { return *current.Load() },
+		Config: current,
 		Logger: n.logs.Part("group"),
 	})
 }

@@ -40,9 +40,8 @@ func (n *Node) openTransactions() {
 	t := &transactions{nodeID: n.id.nodeID, broker: func() *broker.Broker { return n.brk }}
 	t.links = newLinks(func(ctx context.Context, id int32) (*peer.Conn, error) { return n.dialBroker(ctx, id, "transactions") })
 	t.image.Store(n.ctrl.Image())
-	var current atomic.Pointer[txn.Config]
-	set := func(v *config.Values) {
-		current.Store(&txn.Config{
+	current := following(n.live, func(v *config.Values) txn.Config {
+		return txn.Config{
 			MaxTimeoutMs:     v.Int32("transaction.max.timeout.ms"),
 			IDExpirationMs:   v.Int64("transactional.id.expiration.ms"),
 			AbortIntervalMs:  v.Int64("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
@@ -50,13 +49,11 @@ func (n *Node) openTransactions() {
 			Partitions:       v.Int32("transaction.state.log.num.partitions"),
 			MaxBatchBytes:    v.Int("message.max.bytes"),
 			WriteTimeoutMs:   v.Int64("request.timeout.ms"),
-		})
-	}
-	set(n.live.Load())
-	n.live.Subscribe(func(_, v *config.Values) { set(v) })
+		}
+	})
 	t.Service = txn.NewService(txn.Options{
 		Config: func() txn.Config {
-			c := *current.Load()
+			c := current()
 			c.TransactionVersion = t.image.Load().Features()[metadata.TransactionVersion]
 			return c
 		},
