@@ -123,7 +123,10 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 	var from int64
 	var entry offsetEntry
 	var indexed bool
-	if s.loaded {
+	known, isKnown := s.recent.at(offset-s.base, hi)
+	if isKnown = isKnown && int64(known.position) >= lo; isKnown {
+		from = int64(known.position)
+	} else if s.loaded {
 		entry, indexed = s.idx.entry(offset - s.base)
 		from = int64(entry.position)
 	}
@@ -139,7 +142,12 @@ func (l *Log) readSegment(s *segment, offset, limit int64, below bool, maxBytes 
 	w := newWalker(f, lookChunk)
 	r := rangeSearch{s: s, w: w, size: hi, offset: offset, limit: limit, below: below, maxBytes: int64(maxBytes), atLeastOne: atLeastOne}
 	r.entry, r.indexed = entry, indexed
-	slice, err := r.find(from)
+	var slice Slice
+	if isKnown {
+		slice, err = r.rest(from, int64(known.size), s.base+int64(known.first), s.base+int64(known.last)+1)
+	} else {
+		slice, err = r.find(from)
+	}
 	if from < s.trust.own.Load() || isBadBatch(err) {
 		slice, err = l.checkRead(&r, f, slice, err, from, lo, first)
 	}
@@ -188,15 +196,20 @@ func (r *rangeSearch) find(start int64) (Slice, error) {
 			break
 		}
 	}
-	if b.NextOffset() > r.limit {
+	return r.rest(start, bytes, b.BaseOffset(), b.NextOffset())
+}
+
+// rest searches the last batch, when the first one is found: where it starts, its size, its offset and the next one.
+func (r *rangeSearch) rest(start, bytes, base, next int64) (Slice, error) {
+	if next > r.limit {
 		return Slice{}, nil
 	}
-	slice := Slice{position: start, start: b.BaseOffset(), bound: r.limit}
+	slice := Slice{position: start, start: base, bound: r.limit}
 	if bytes > r.maxBytes {
 		if !r.atLeastOne {
 			return Slice{full: true}, nil
 		}
-		slice.n, slice.bound = int(bytes), b.NextOffset()
+		slice.n, slice.bound = int(bytes), next
 		return slice, nil
 	}
 	end, err := r.end(start, start+bytes)
@@ -227,7 +240,12 @@ func (r *rangeSearch) end(start, end int64) (int64, error) {
 	}
 	// The index gives a batch that starts at or before the end of the range.
 	r.s.mu.Lock()
-	if r.s.loaded {
+	if last, ok := r.s.recent.before(stop, r.limit-r.s.base); ok && last.end() >= end {
+		end = last.end()
+		if r.s.base+int64(last.last)+1 == r.limit { // what follows is above the limit
+			stop = end
+		}
+	} else if r.s.loaded {
 		near := r.s.idx.floor(stop)
 		if !r.below {
 			near = min(near, r.s.idx.lookup(r.limit-r.s.base))
@@ -235,7 +253,7 @@ func (r *rangeSearch) end(start, end int64) (int64, error) {
 		end = max(end, near)
 	}
 	r.s.mu.Unlock()
-	for end < r.size {
+	for stop-end >= record.HeaderSize { // else no batch fits
 		b, bytes, err := r.header(end)
 		if err != nil {
 			return 0, err

@@ -41,6 +41,7 @@ type segment struct {
 	idx        offsetIndex
 	tidx       timeIndex
 	txn        txnIndex
+	recent     *recent
 	maxTs      timeEntry // the largest timestamp and the last offset of its batch; timestamp -1 if none
 
 	// For the active segment, under the log's mutex.
@@ -121,7 +122,7 @@ func (s *segment) retire() {
 	defer s.mu.Unlock()
 	s.gone = true
 	s.closeFile()
-	s.idx, s.tidx = offsetIndex{}, timeIndex{}
+	s.idx, s.tidx, s.recent = offsetIndex{}, timeIndex{}, nil
 }
 
 func (s *segment) closeFile() {
@@ -208,7 +209,7 @@ func (s *segment) seal() error {
 		return nil
 	}
 	s.tidx.add(s.maxTs.timestampMs, s.maxTs.offset)
-	s.dirtyIndex, s.allocated = true, false
+	s.dirtyIndex, s.allocated, s.recent = true, false, nil
 	return s.writeIndexes(int64(len(s.idx.entries))*offsetEntrySize, int64(len(s.tidx.entries))*timeEntrySize, false)
 }
 
@@ -242,6 +243,10 @@ func (s *segment) sync(sealed bool) error {
 func (s *segment) note(b record.Batch, size int, position int64, interval int) {
 	s.mu.Lock()
 	s.noteLocked(b, size, position, interval)
+	if s.recent == nil {
+		s.recent = new(recent)
+	}
+	s.recent.add(b, size, position, s.base)
 	s.mu.Unlock()
 }
 
@@ -285,7 +290,7 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 	if err != nil {
 		return err
 	}
-	s.written, s.flushed = position, false
+	s.written, s.flushed, s.recent = position, false, nil
 	s.trust.cut(position)
 	s.idx.truncateTo(offset - s.base)
 	s.tidx.truncateTo(offset - s.base)
