@@ -90,11 +90,7 @@ func clientFigures(records int64, u harness.Usage, took time.Duration) harness.F
 // fill writes what the readers read.
 func fill(ctx context.Context, t *harness.Target) error {
 	p := producer(t, t.Topic)
-	p.Conns, p.InFlight, p.Warmup, p.Time = t.Case.Workload.Partitions, 1, 0, time.Minute
-	p.Batch, p.PerBatch = load.Batch(readPerBatch, clientRecord, time.Now().UnixMilli()), readPerBatch
-	p.Count = readRecords / readPerBatch / p.Conns
-	_, err := p.Run(ctx)
-	return err
+	return load.Fill(ctx, t.Topic, p.Addrs, load.Batch(readPerBatch, clientRecord, time.Now().UnixMilli()), readRecords/readPerBatch/len(p.Addrs))
 }
 
 func franzFetch(ctx context.Context, t *harness.Target) (harness.Figures, error) {

@@ -20,6 +20,7 @@ type Options struct {
 	Time    time.Duration // of what is measured in a run
 	Warmup  time.Duration // before it, in every run
 	Discard int           // rounds before those that count
+	Settle  time.Duration // of the load in such a round on a Settler, if that is longer than Time
 	Touch   int           // MB of memory before each run
 	Dir     string        // for the servers' data; empty: a new one below the system's
 	Port    int           // the first that servers get
@@ -119,6 +120,9 @@ func (o *Options) measure(ctx context.Context, c Case, servers []Server) (out Ou
 		for _, s := range slices.Clone(all) {
 			t := &Target{Case: &c, Server: s.Name(), Topic: fmt.Sprintf("bench-%d", round), Round: max(0, round-discard+1),
 				Time: o.Time, Warmup: o.Warmup, Options: o}
+			if _, slow := s.Server.(Settler); slow && t.Round == 0 {
+				t.Time = max(t.Time, o.Settle)
+			}
 			figures, err := o.once(ctx, s, t)
 			if errors.Is(err, ErrNotThisOne) {
 				all = slices.DeleteFunc(all, func(a *started) bool { return a == s })

@@ -35,6 +35,9 @@ type Server interface {
 	Start(ctx context.Context, c Config) (Instance, error)
 }
 
+// Settler is a server that gets faster while it works, because what is hot is compiled again and again.
+type Settler interface{ Settles() }
+
 // Instance is a server that runs.
 type Instance interface {
 	Addrs() []string // host:port of its brokers

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"gregor"
 )
 
@@ -120,6 +122,24 @@ func TestTopicsOnABroker(t *testing.T) {
 	}
 	if _, err := leadersNow(t.Context(), addr, topics.Names(), 7, 2); err == nil {
 		t.Error("a replica that is not there is in sync")
+	}
+	if err := Fill(t.Context(), "many-2", leaders["many-2"], Batch(3, 10, 1), 4); err != nil {
+		t.Fatal(err)
+	}
+	ends := kmsg.NewPtrListOffsetsRequest()
+	ends.SetVersion(3)
+	asks := map[string]*kmsg.ListOffsetsRequest{addr: ends}
+	ask(asks, addr, "many-2", 6)
+	c, err := Dial(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if resp, err := do[*kmsg.ListOffsetsResponse](c, ends); err != nil || resp.Topics[0].Partitions[0].Offset != 12 {
+		t.Errorf("3 records, 4 times, end at %+v, %v", resp, err)
+	}
+	if err := Fill(t.Context(), "absent", leaders["many-2"], Batch(3, 10, 1), 4); err == nil {
+		t.Error("a topic that is not there was filled")
 	}
 	conns, err := Idle(t.Context(), addr, 20)
 	if err != nil || len(conns) != 20 {
