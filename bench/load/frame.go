@@ -32,10 +32,6 @@ func finish(frame []byte) []byte {
 	return frame
 }
 
-func setCorrelation(frame []byte, id uint32) {
-	binary.BigEndian.PutUint32(frame[correlationAt:], id)
-}
-
 // maxReply bounds what a broken server may make the reader allocate.
 const maxReply = 256 << 20
 

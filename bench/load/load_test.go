@@ -15,7 +15,6 @@ import (
 func TestFramesAreRequests(t *testing.T) {
 	p := Produce{Topic: "t", Acks: -1, Batch: Batch(3, 10, 1)}
 	frame := p.frame(2)
-	setCorrelation(frame, 77)
 	produce := kmsg.NewPtrProduceRequest()
 	produce.Version = 8
 	read(t, frame, produce)
