@@ -52,22 +52,23 @@ var errLookAgain = errors.New("look again")
 // neighbours.
 type inspection struct {
 	w      *walker
-	base   int64 // of the segment
-	size   int64 // its batches end here
-	top    int64 // no offset of it reaches here
-	epochs *epochs
-	next   int64 // the offset that the next batch has at least; -1: not known
+	base   int64   // of the segment
+	size   int64   // its batches end here
+	top    int64   // no offset of it reaches here
+	epochs *epochs // nil: not known
+	next   int64   // the offset that the next batch has at least; -1: not known
 
 	before    int64 // position of the last batch
 	beforeEnd int64 // and the offset that was expected there
 	gap       bool  // it did not follow the one before it directly
 	epoch     int32 // of it; -1: not known
+	earlier   int32 // that of the one before it
 }
 
 // run checks from a position on until one at or behind to. It gives where it stopped: at the bad batch, if bad is set,
 // with the offset that was expected there.
 func (n *inspection) run(from, to int64, pay func(int) error) (reached, offset int64, bad, err error) {
-	n.before, n.epoch = -1, -1
+	n.before, n.epoch, n.earlier = -1, -1, -1
 	pos := from
 	for pos < to {
 		b, err := n.w.batch(pos, n.size)
@@ -75,7 +76,7 @@ func (n *inspection) run(from, to int64, pay func(int) error) (reached, offset i
 			err = n.check(b)
 		}
 		switch {
-		case errors.Is(err, errBatchBefore):
+		case errors.Is(err, errBatchBefore), errors.Is(err, errEpochBefore):
 			return n.before, n.beforeEnd, err, nil
 		case isBadBatch(err) || errors.Is(err, record.ErrOldMagic) || errors.Is(err, io.ErrUnexpectedEOF):
 			return pos, n.next, err, nil
@@ -87,7 +88,7 @@ func (n *inspection) run(from, to int64, pay func(int) error) (reached, offset i
 		if n.next < 0 {
 			n.beforeEnd = b.BaseOffset()
 		}
-		n.next, n.epoch = b.NextOffset(), b.LeaderEpoch()
+		n.next, n.epoch, n.earlier = b.NextOffset(), b.LeaderEpoch(), n.epoch
 		pos += int64(len(b))
 		if pay != nil {
 			if err := pay(len(b)); err != nil {
@@ -104,6 +105,9 @@ func (n *inspection) run(from, to int64, pay func(int) error) (reached, offset i
 	return pos, n.next, nil, nil
 }
 
+// errEpochBefore: as errBatchBefore, of the leader epoch.
+var errEpochBefore = fmt.Errorf("%w: the batch's leader epoch is above that of the next", record.ErrCorrupt)
+
 // errBatchBefore: the batch before the one that was looked at has an offset that cannot be.
 var errBatchBefore = fmt.Errorf("%w: the batch's offsets overlap those of the next", record.ErrCorrupt)
 
@@ -118,8 +122,14 @@ func (n *inspection) check(b record.Batch) error {
 	case n.next >= 0 && first < n.next, first < n.base, b.LastOffsetDelta() < 0, last >= n.top:
 		return fmt.Errorf("%w: offsets %d to %d, expected from %d to below %d", record.ErrCorrupt, first, last, max(n.next, n.base), n.top)
 	}
-	// The epoch is not part of the checksum either. What the checkpoint says is believed only if the neighbours agree.
-	if e := b.LeaderEpoch(); n.epochs != nil {
+	// The epoch is not part of the checksum either. What the checkpoint says is believed only if the neighbours agree; where
+	// it cannot say anything, they tell whose it is that goes back.
+	switch e := b.LeaderEpoch(); {
+	case n.epochs == nil && e >= 0 && e < n.epoch && e >= n.earlier:
+		return errEpochBefore
+	case n.epochs == nil && e >= 0 && e < n.epoch:
+		return fmt.Errorf("%w: leader epoch %d at offset %d after epoch %d", record.ErrCorrupt, e, first, n.epoch)
+	case n.epochs != nil:
 		if known := n.epochs.forOffset(first); known >= 0 && e != known && (e < n.epoch || e > n.epochs.latest()) {
 			return fmt.Errorf("%w: leader epoch %d at offset %d, which was written in %d", record.ErrCorrupt, e, first, known)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -178,5 +179,35 @@ func TestRepairRefusesOthers(t *testing.T) {
 	_ = other
 	if len(l.Damages()) != 1 {
 		t.Error("the damage is forgotten")
+	}
+}
+
+// TestDamagedDoesNotHoldUpOthers: who looks for a log does not wait for a damaged one that is busy.
+func TestDamagedDoesNotHoldUpOthers(t *testing.T) {
+	f := newDirsFixture(t)
+	d := f.open()
+	defer f.close(d)
+	l := f.create(d, "t", 0)
+	put(t, l, "x")
+	d.noteDamaged(l)
+	s := l.active()
+	s.mu.Lock()
+	asked := make(chan struct{})
+	go func() { d.Damaged(); close(asked) }()
+	for range 1000 {
+		runtime.Gosched()
+		if d.Get("t", 0) != l {
+			t.Error("the log is gone")
+		}
+	}
+	select {
+	case <-asked:
+		t.Error("the busy segment was not asked")
+	default:
+	}
+	s.mu.Unlock()
+	<-asked
+	if len(d.Damaged()) > 0 || len(d.damaged) > 0 {
+		t.Error("a log without damage is listed")
 	}
 }

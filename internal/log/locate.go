@@ -2,6 +2,7 @@ package log
 
 import (
 	"errors"
+	"fmt"
 
 	"gregor/internal/log/vfs"
 	"gregor/internal/record"
@@ -13,6 +14,11 @@ type located struct {
 	damage *Damage
 }
 
+func (l *located) Error() string {
+	d := l.damage
+	return fmt.Sprintf("%v; damaged is %s from position %d, offset %d on%s", l.error, d.File, d.Position, d.Offset, offlineAdvice)
+}
+
 func (l *located) Unwrap() []error { return []error{l.error, l.damage} }
 
 // locate finds the damaged range that a recovery stumbled over in the last of some segments: it may begin before the place
@@ -22,16 +28,12 @@ func (l *Log) locate(list []*segment, top int64, cause error) error {
 	if !errors.Is(cause, ErrCorrupt) || errors.Is(cause, record.ErrOldMagic) {
 		return cause
 	}
-	known, err := loadEpochs(l.fs, l.dir) // what the recovery has noted may come from the damage
-	if err != nil {
-		known = nil
-	}
 	for i, s := range list {
 		to := top
 		if i+1 < len(list) {
 			to = list[i+1].base
 		}
-		d, err := l.firstDamage(s, to, known)
+		d, err := l.firstDamage(s, to)
 		if err != nil {
 			return errors.Join(cause, err)
 		}
@@ -39,17 +41,18 @@ func (l *Log) locate(list []*segment, top int64, cause error) error {
 			return &located{cause, d}
 		}
 	}
-	return cause
+	return fmt.Errorf("%w%s", cause, offlineAdvice)
 }
 
-// firstDamage is the first range of a segment that holds no good batches; nil if there is none.
-func (l *Log) firstDamage(s *segment, top int64, known *epochs) (*Damage, error) {
+// firstDamage is the first range of a segment that holds no good batches; nil if there is none. Of the leader epochs only the
+// neighbours are asked: the checkpoint may lack the last ones, and what the recovery has noted may come from the damage.
+func (l *Log) firstDamage(s *segment, top int64) (*Damage, error) {
 	f, err := s.acquire()
 	if err != nil {
 		return nil, err
 	}
 	defer f.release()
-	n := &inspection{w: newWalker(f, walkChunk), base: s.base, size: s.size.Load(), top: top, epochs: known, next: s.base}
+	n := &inspection{w: newWalker(f, walkChunk), base: s.base, size: s.size.Load(), top: top, next: s.base}
 	reached, offset, bad, err := n.run(0, n.size, nil)
 	n.w.close()
 	if err != nil || bad == nil {
@@ -62,7 +65,7 @@ func (l *Log) firstDamage(s *segment, top int64, known *epochs) (*Damage, error)
 
 // mendFile writes batches that another replica has over a damaged range of a log that is not open: see Log.Repair. A range
 // with nothing behind it is cut off, whatever is given.
-func mendFile(fsys vfs.FS, dir string, d Damage, records []byte) (more bool, err error) {
+func mendFile(fsys vfs.FS, d Damage, records []byte) (more bool, err error) {
 	f, err := fsys.Reopen(d.File)
 	if err != nil {
 		return false, err
@@ -78,14 +81,7 @@ func mendFile(fsys vfs.FS, dir string, d Damage, records []byte) (more bool, err
 	if err != nil {
 		return false, err
 	}
-	known, err := loadEpochs(fsys, dir)
-	if errors.Is(err, ErrCorrupt) {
-		known, err = nil, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	n := &inspection{w: newWalker(f, walkChunk), base: d.segment, size: size, top: d.top, epochs: known, next: d.Offset}
+	n := &inspection{w: newWalker(f, walkChunk), base: d.segment, size: size, top: d.top, next: d.Offset, epoch: -1}
 	defer n.w.close()
 	fill, err := n.fill(d.Position, records)
 	if err != nil || fill < 0 {

@@ -19,7 +19,7 @@ func (d *Dirs) Mend(topic string, partition int32, damage Damage, records []byte
 	if err != nil {
 		return false, err
 	}
-	more, err = mendFile(d.fs, b.path, damage, records)
+	more, err = mendFile(d.fs, damage, records)
 	switch {
 	case isNoSpace(err):
 		return false, fmt.Errorf("%w: %w", ErrNoSpace, err)

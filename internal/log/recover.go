@@ -1,7 +1,6 @@
 package log
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -209,7 +208,7 @@ func (r *recovery) run() error {
 	defer f.release()
 	r.next = max(r.next, s.base)
 	if r.next > s.base {
-		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d%s", s.base, r.next-1, offlineAdvice)
+		return corrupt(s.path(logSuffix), "the segment starts at offset %d, the one before reaches to %d", s.base, r.next-1)
 	}
 	s.idx, s.tidx, s.maxTs, s.sinceIndex, s.firstTs = offsetIndex{}, timeIndex{}, timeEntry{timestampMs: -1}, 0, -1
 	w := newWalker(f, walkChunk)
@@ -226,8 +225,8 @@ func (r *recovery) run() error {
 			}
 			break
 		}
-		if e := b.LeaderEpoch(); e >= 0 && e < r.epoch { // which no crash leaves, and no checksum tells
-			return corrupt(s.path(logSuffix), "position %d, offset %d: leader epoch %d after epoch %d%s", pos, b.BaseOffset(), e, r.epoch, offlineAdvice)
+		if err := r.follows(b, pos); err != nil {
+			return err
 		}
 		if err := r.apply(b); err != nil {
 			return err
@@ -256,13 +255,23 @@ func (r *recovery) read(w *walker, pos, size int64) (record.Batch, int64, error)
 	if err != nil {
 		return nil, 0, err
 	}
-	if b.BaseOffset() < r.next || b.LastOffsetDelta() < 0 || !r.s.fits(b.LastOffset()) {
-		return nil, 0, fmt.Errorf("%w: offsets %d to %d at position %d after offset %d", ErrCorrupt, b.BaseOffset(), b.LastOffset(), pos, r.next-1)
-	}
 	if b, err = w.batch(pos, size); err != nil {
 		return nil, 0, err
 	}
 	return b, bytes, b.CheckCRC()
+}
+
+// follows compares what is not part of an intact batch's checksum with the batch before. No crash leaves such a batch, so it
+// is no torn tail, wherever it is.
+func (r *recovery) follows(b record.Batch, pos int64) error {
+	e := b.LeaderEpoch()
+	switch {
+	case b.BaseOffset() < r.next || b.LastOffsetDelta() < 0 || !r.s.fits(b.LastOffset()):
+		return corrupt(r.s.path(logSuffix), "position %d: offsets %d to %d after offset %d", pos, b.BaseOffset(), b.LastOffset(), r.next-1)
+	case e >= 0 && e < r.epoch:
+		return corrupt(r.s.path(logSuffix), "position %d, offset %d: leader epoch %d after epoch %d", pos, b.BaseOffset(), e, r.epoch)
+	}
+	return nil
 }
 
 func (r *recovery) apply(b record.Batch) error {

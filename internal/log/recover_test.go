@@ -55,6 +55,10 @@ func TestDamage(t *testing.T) {
 		{"end of the first segment", first, 4*size + 65, 0, true, -1, "a later segment"},
 		{"end of the first segment, power", first, 4*size + 65, 0, false, 4, ""},
 		{"first segment, flushed and not read", first, size + 65, 5, true, 10, ""},
+		{"base offset in the middle", second, 2*size + 5, 0, true, -1, "after offset"},
+		{"base offset in the middle, power", second, 2*size + 5, 0, false, -1, "after offset"},
+		{"base offset of the last batch of a segment", first, 4*size + 5, 0, true, -1, "the one before reaches to"},
+		{"leader epoch in the middle", second, 2*size + 14, 0, true, -1, "leader epoch 0 after epoch"},
 		{"header in the segment with the recovery point", second, 1*size + 16, 8, true, -1, "data flushed before"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,6 +77,9 @@ func TestDamage(t *testing.T) {
 			l, err := Open(f.opts)
 			if c.end < 0 {
 				expectError(t, err, ErrCorrupt)
+				if d, found := DamageOf(err); !found || d.File != c.path || c.at < d.Position || c.at >= d.End {
+					t.Errorf("the damage is found at %+v", d)
+				}
 				for _, part := range []string{c.message, c.path, "position"} {
 					if !strings.Contains(err.Error(), part) {
 						t.Errorf("%q is not in %q", part, err)

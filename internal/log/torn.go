@@ -17,11 +17,11 @@ const offlineAdvice = "; the replica stays offline until another one that is in 
 func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
 	path := r.s.path(logSuffix)
 	if r.next < r.l.o.RecoveryPoint {
-		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v%s", pos, r.next, cause, offlineAdvice)
+		return corrupt(path, "position %d, offset %d: data flushed before the crash is damaged: %v", pos, r.next, cause)
 	}
 	what, found := r.intactBehind(f, pos, size)
 	if found && r.l.o.SameBoot {
-		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail%s", pos, r.next, cause, what, offlineAdvice)
+		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail", pos, r.next, cause, what)
 	}
 	r.cut = size - pos
 	if found {

@@ -59,6 +59,7 @@ func (m *Manager) mendPartition(ctx context.Context, p *Partition) {
 		return
 	}
 	if m.needed(mp) || mp.Dir(m.o.NodeID) != metadata.DirLost {
+		r.until = m.now()
 		m.becomeLost(p, r)
 		return
 	}

@@ -40,6 +40,10 @@ func stretch(t *testing.T, path string) {
 // is copied again as a whole.
 func TestDamageThatDoesNotFit(t *testing.T) {
 	c := startCluster(t, "log.scrub.interval.ms=300", "auto.leader.rebalance.enable=false", "log.segment.delete.delay.ms=100")
+	damageThatDoesNotFit(t, c)
+}
+
+func damageThatDoesNotFit(t *testing.T, c *server.Cluster) {
 	cl := clusterClient(t, c, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	adm := kadm.NewClient(cl)
 	if _, err := adm.CreateTopic(client.Context(t), 1, 3, map[string]*string{"segment.bytes": kadm.StringPtr("1048576")}, "t"); err != nil {
