@@ -2,6 +2,7 @@
 //
 //	go build -o build/bench ./bench/cmd && go build -o build/gregor ./cmd/gregor
 //	build/bench -cases 'large|small' -servers 'gregor|limit' -seconds 3 -rounds 3
+//	build/bench plot docs/performance/figures.json docs/performance
 //	build/bench -cases large -gregor before=/tmp/old/gregor -gregor after=build/gregor
 package main
 
@@ -19,6 +20,7 @@ import (
 	"gregor/bench/cases"
 	"gregor/bench/harness"
 	"gregor/bench/peers"
+	"gregor/bench/plot"
 )
 
 func main() {
@@ -37,6 +39,8 @@ func run(ctx context.Context, args []string) error {
 			return harness.ServeLimit(ctx, args[1:])
 		case "touch":
 			return harness.Touch(args[1:])
+		case "plot":
+			return plot.Draw(args[1:])
 		}
 	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -44,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 	on := f.String("servers", ".", "which servers, a regular expression of the whole name")
 	rounds := f.Int("rounds", 3, "runs that count, of each case on each server in turn")
 	discard := f.Int("discard", 1, "rounds before them that do not count")
+	settle := f.Float64("settle", 15, "seconds of a run that does not count on Apache Kafka, whose code is compiled meanwhile")
 	seconds := f.Float64("seconds", 3, "length of what is measured in a run")
 	warmup := f.Float64("warmup", 0.5, "seconds before it, in every run")
 	touch := f.Int("touch", 1500, "MB of memory that are touched before each run")
@@ -91,7 +96,7 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	o := harness.Options{Rounds: *rounds, Discard: *discard, Time: time.Duration(*seconds * float64(time.Second)), Warmup: time.Duration(*warmup * float64(time.Second)),
-		Touch: *touch, Dir: *dir, Port: *port, Binary: gregors[0].Binary, Out: os.Stderr}
+		Settle: time.Duration(*settle * float64(time.Second)), Touch: *touch, Dir: *dir, Port: *port, Binary: gregors[0].Binary, Out: os.Stderr}
 	if *quiet {
 		o.Out = nil
 	}

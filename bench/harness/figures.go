@@ -97,7 +97,7 @@ func (u Usage) Figures(requests, bytes int64) Figures {
 func OfLoad(r load.Result) Figures {
 	f := Figures{Requests: r.PerSecond(), MBps: float64(r.Bytes) / 1e6 / r.Elapsed.Seconds()}
 	if r.Latency != nil && r.Latency.TotalCount() > 0 {
-		f[P50], f[P99], f[P999] = Ms(r.Quantile(50)), Ms(r.Quantile(99)), Ms(r.Quantile(99.9))
+		f.Add(Distribution("", r.Latency))
 	}
 	return f
 }

@@ -132,9 +132,5 @@ func deliver(ctx context.Context, t *harness.Target, s system) (harness.Figures,
 	if err != nil {
 		return nil, err
 	}
-	f := harness.OfLoad(r).Add(used.Figures(r.Requests, r.Bytes))
-	for name, q := range map[string]float64{harness.Deliver50: 50, harness.Deliver99: 99, harness.Deliver999: 99.9} {
-		f[name] = harness.Ms(time.Duration(delivered.ValueAtQuantile(q)))
-	}
-	return f, nil
+	return harness.OfLoad(r).Add(used.Figures(r.Requests, r.Bytes)).Add(harness.Distribution(harness.Delivered, delivered)), nil
 }

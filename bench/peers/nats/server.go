@@ -43,7 +43,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if len(o.Routes) > 0 {
 		fmt.Fprintf(&b, "server_name: %s\ncluster {\n  name: bench\n  listen: \"127.0.0.1:%d\"\n  routes: [", o.Name, o.Routes[0])
 		for _, port := range o.Routes[1:] {
-			fmt.Fprintf(&b, " \"nats://127.0.0.1:%d\"", port)
+			fmt.Fprintf(&b, " \"nats://127.0.0.1:%d\",", port)
 		}
 		b.WriteString(" ]\n}\n")
 	}
