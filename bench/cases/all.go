@@ -8,5 +8,5 @@ import (
 
 // All is every case, in the order of the report.
 func All() []harness.Case {
-	return slices.Concat(Produce(), Cluster(), Scale(), Groups(), Start(), Tools(), Clients())
+	return slices.Concat(Produce(), Fetch(), Cluster(), Scale(), Groups(), Start(), Tools(), Clients())
 }
