@@ -86,7 +86,7 @@ func (p *Process) Ready(ctx context.Context, addr string) error {
 
 // Await asks until the answer is no error, without a pause that would be seen in the time that a start takes.
 func (p *Process) Await(ctx context.Context, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // Kafka, with many partitions to recover
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
