@@ -8,21 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"time"
+
+	"gregor/bench/peers/drive"
 )
 
 // conn is a connection. Nothing of it may be called by two goroutines, but that one may write while another reads.
 type conn struct {
-	net.Conn
+	*drive.Conn
 	in      *bufio.Reader
 	payload []byte
 	fields  [][]byte
 }
 
 func dial(ctx context.Context, addr string) (*conn, error) {
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	nc, err := drive.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

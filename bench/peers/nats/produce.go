@@ -42,6 +42,7 @@ func (p Produce) open(ctx context.Context, id int) (drive.Writer, error) {
 		return nil, err
 	}
 	w := &writer{conn: c, load: p, inbox: fmt.Sprintf("_INBOX.%d", id), slots: drive.NewSlots(p.Slots(), p.acknowledgements()), first: id}
+	c.Queue(p.Load)
 	if err := c.write("SUB " + w.inbox + ".> 1\r\n"); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -126,8 +127,7 @@ func (w *writer) Send(due time.Time) error {
 		f = w.frames[slot*w.load.Partitions+partition]
 	}
 	f.stamp(due)
-	_, err := w.Write(f.bytes)
-	return err
+	return w.conn.Send(f.bytes)
 }
 
 func (w *writer) Wait() error {

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
+
+	"gregor/bench/peers/drive"
 )
 
 // Frames of AMQP 0-9-1: type, channel, size, payload, 0xce.
@@ -53,7 +54,7 @@ const classBasic = 60
 
 // amqp is a connection with one channel, 1. One goroutine may write while another reads.
 type amqp struct {
-	net.Conn
+	*drive.Conn
 	in      *bufio.Reader
 	payload []byte
 }
@@ -68,7 +69,7 @@ func method(b []byte, channel, id int, arguments []byte) []byte {
 }
 
 func dialAMQP(ctx context.Context, addr string) (*amqp, error) {
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	nc, err := drive.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func (p Publish) open(ctx context.Context, id int) (drive.Writer, error) {
 	if _, err := c.call(confirmSelect, []byte{0}, confirmSelectOk); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	c.Queue(p.Load)
 	w := &publisher{amqp: c, load: p, first: id, confirms: newConfirms(p.Slots(), p.PerRequest)}
 	for partition := range p.Partitions {
 		f := message{}
@@ -73,8 +74,7 @@ func (w *publisher) Send(due time.Time) error {
 	for _, at := range f.records {
 		binary.BigEndian.PutUint64(f.bytes[at:], uint64(due.UnixNano()))
 	}
-	_, err := w.Write(f.bytes)
-	return err
+	return w.amqp.Send(f.bytes)
 }
 
 func (w *publisher) Wait() error {

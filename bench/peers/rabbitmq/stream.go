@@ -7,7 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+
+	"gregor/bench/peers/drive"
 )
 
 // Commands of the stream protocol, all of version 1: size, command, version, and a correlation id if it has an answer.
@@ -34,7 +35,7 @@ const (
 
 // streams is a connection. One goroutine may write while another reads.
 type streams struct {
-	net.Conn
+	*drive.Conn
 	in      *bufio.Reader
 	payload []byte
 }
@@ -45,7 +46,7 @@ func command(b []byte, id int, arguments []byte) []byte {
 }
 
 func dialStreams(ctx context.Context, addr string) (*streams, error) {
-	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	nc, err := drive.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ func (p Write) open(ctx context.Context, id int) (drive.Writer, error) {
 		}
 		w.frames = append(w.frames, p.frame(partition))
 	}
+	c.Queue(p.Load)
 	return w, nil
 }
 
@@ -97,8 +98,7 @@ func (w *streamWriter) Send(due time.Time) error {
 	for _, at := range f.records {
 		binary.BigEndian.PutUint64(f.bytes[at:], uint64(due.UnixNano()))
 	}
-	_, err := w.Write(f.bytes)
-	return err
+	return w.streams.Send(f.bytes)
 }
 
 func (w *streamWriter) Wait() error {
