@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,8 @@ type Conn struct {
 	pool     wire.Pool
 	versions map[int16]versionRange // what the peer serves; set before anybody else sees the Conn
 
+	direct *direct // nil: only the writer writes; used by who has set writing
+
 	wake chan struct{} // for the writer; has room for one signal
 	done chan struct{} // closed when every request has been told of the end
 	wg   sync.WaitGroup
@@ -72,6 +75,7 @@ type Conn struct {
 	nextID  int32
 	out     [][]byte // encoded requests, not yet with the writer
 	outSize int      // bytes of out and of what the writer holds
+	writing bool     // somebody is at the socket: the writer, or who sends
 	pending []pending
 }
 
@@ -103,7 +107,7 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	}
 	c := &Conn{
 		o: o, net: nc, format: kmsg.NewRequestFormatter(kmsg.FormatterClientID(o.ClientID)),
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		direct: newDirect(nc), wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.wg.Go(c.write)
 	c.wg.Go(c.read)
@@ -233,29 +237,57 @@ func (c *Conn) sendAs(req kmsg.Request, pooled bool, done func(kmsg.Response, *w
 	}
 }
 
+// queue has an encoded request sent: by the caller if nobody else is at it and the socket takes it at once, or else by the
+// writer, which costs a switch of threads.
 func (c *Conn) queue(b []byte, p pending) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
 	case c.err != nil:
+		defer c.mu.Unlock()
 		return c.err
 	case c.outSize > 0 && c.outSize+len(b) > maxQueuedBytes:
+		defer c.mu.Unlock()
 		return fmt.Errorf("%w: %s, %d bytes", ErrBusy, c.o.Addr, c.outSize)
 	}
 	p.id = c.nextID
 	c.nextID++
 	binary.BigEndian.PutUint32(b[8:], uint32(p.id)) // behind length, key and version
-	c.out = append(c.out, b)
 	c.outSize += len(b)
 	c.pending = append(c.pending, p)
 	if len(c.pending) == 1 {
 		_ = c.net.SetReadDeadline(time.Now().Add(c.o.Timeout))
 	}
+	if c.direct == nil || c.writing || len(c.out) > 0 {
+		c.out = append(c.out, b)
+		c.mu.Unlock()
+		c.wakeWriter()
+		return nil
+	}
+	c.writing = true
+	c.mu.Unlock()
+	n := c.direct.try(b)
+	c.mu.Lock()
+	c.writing = false
+	c.outSize -= n
+	if n < len(b) && c.err == nil {
+		c.out = slices.Insert(c.out, 0, b[n:])
+	}
+	more := len(c.out) > 0
+	c.mu.Unlock()
+	if n == len(b) {
+		c.pool.Put(b)
+	}
+	if more {
+		c.wakeWriter()
+	}
+	return nil
+}
+
+func (c *Conn) wakeWriter() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // fail ends the connection; the reader tells the requests.
@@ -271,8 +303,5 @@ func (c *Conn) fail(err error) {
 		return
 	}
 	_ = c.net.Close()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wakeWriter()
 }

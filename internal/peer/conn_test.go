@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,6 +287,88 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 			t.Errorf("the connection ended with %v", err)
 		}
 	})
+}
+
+// Over a socket who sends writes at once; what the socket does not take the writer sends, in the order of the requests.
+func TestSendOverASocket(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	accepted := make(chan *remote, 1)
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r := &remote{t, conn}
+		_, correlation := r.read(kmsg.NewPtrApiVersionsRequest())
+		r.write(correlation, versions())
+		accepted <- r
+	}()
+	c, err := peer.Dial(t.Context(), peer.Options{Addr: ln.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := <-accepted
+	defer r.conn.Close()
+	metadata := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(string(make([]byte, 1<<20)))
+	metadata.Topics = append(metadata.Topics, topic)
+	const n = 60 // megabytes, which no socket buffers
+	told := make(chan error, 2*n)
+	var senders sync.WaitGroup
+	for i := range int32(2) {
+		metadata := *metadata
+		senders.Go(func() {
+			for range n / 2 {
+				c.Send(&metadata, func(_ kmsg.Response, err error) { told <- err })
+				c.Send(heartbeatOf(i), func(resp kmsg.Response, err error) {
+					if err == nil && resp.(*kmsg.BrokerHeartbeatResponse).ThrottleMillis != i {
+						err = errors.New("another's answer")
+					}
+					told <- err
+				})
+			}
+		})
+	}
+	senders.Wait() // though nobody reads
+	for range 2 * n {
+		var size [4]byte
+		if _, err := io.ReadFull(r.conn, size[:]); err != nil {
+			t.Fatal(err)
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, err := io.ReadFull(r.conn, frame); err != nil {
+			t.Fatal(err)
+		}
+		h, body, err := wire.ReadRequestHeader(frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := kmsg.RequestForKey(h.Key)
+		req.SetVersion(h.Version)
+		if body, err = wire.SkipTags(body); err == nil {
+			err = req.ReadFrom(body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp := req.ResponseKind()
+		if b, ok := req.(*kmsg.BrokerHeartbeatRequest); ok {
+			resp.(*kmsg.BrokerHeartbeatResponse).ThrottleMillis = b.BrokerID
+		}
+		r.write(h.CorrelationID, resp)
+	}
+	for range 2 * n {
+		if err := <-told; err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestDoGivesUpWithItsContext(t *testing.T) {

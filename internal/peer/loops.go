@@ -14,17 +14,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// write is the writer goroutine: all requests that are ready in one system call.
+// write is the writer goroutine: all requests that wait in one system call.
 func (c *Conn) write() {
 	var batch, vectors net.Buffers
 	for range c.wake {
 		c.mu.Lock()
-		batch, c.out = append(batch[:0], c.out...), c.out[:0]
-		ended := c.err != nil
-		c.mu.Unlock()
-		if ended {
+		if c.err != nil {
+			c.mu.Unlock()
 			return
 		}
+		if c.writing || len(c.out) == 0 { // who writes wakes us if there is more
+			c.mu.Unlock()
+			continue
+		}
+		batch, c.out = append(batch[:0], c.out...), c.out[:0]
+		c.writing = true
+		c.mu.Unlock()
 		size := 0
 		vectors = vectors[:0]
 		for _, b := range batch {
@@ -40,6 +45,7 @@ func (c *Conn) write() {
 			batch[i] = nil
 		}
 		c.mu.Lock()
+		c.writing = false
 		c.outSize -= size
 		c.mu.Unlock()
 	}
@@ -56,7 +62,7 @@ func (c *Conn) writeAll(v net.Buffers) error {
 			return err
 		}
 	}
-	return nil
+	return c.net.SetWriteDeadline(time.Time{}) // who writes directly never waits
 }
 
 // read is the reader goroutine. It alone tells requests of their outcome, so they hear of it in order.

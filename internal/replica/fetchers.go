@@ -111,7 +111,9 @@ func (fs *fetchers) all() []*fetchLoop {
 	return list
 }
 
-// fetchLoop drives one fetcher over a connection: one goroutine that sleeps until something happens.
+// fetchLoop drives one fetcher over a connection: one goroutine that sleeps until something happens. Responses that bring
+// what they should are taken, and the next request sent, by the connection's goroutine that read them: each switch of
+// threads between the two would delay whoever waits for acks=all.
 type fetchLoop struct {
 	m       *Manager
 	machine *fetcher
@@ -124,11 +126,13 @@ type fetchLoop struct {
 	told      []followChange
 	responses []fetchReply
 
-	// Of the goroutine.
+	driving    sync.Mutex // guards the machine and what follows
 	remote     Remote
 	generation int       // of the connection
 	connectAt  time.Time // not before
 	failures   int
+	next       time.Time // when the goroutine goes on by itself; zero: never
+	broke      error     // why the connection is to end
 }
 
 // followChange is what the metadata wants of a fetcher.
@@ -168,25 +172,61 @@ func (l *fetchLoop) tell(f *follower, follow bool) {
 }
 
 func (l *fetchLoop) reply(r fetchReply) {
+	if l.driving.TryLock() {
+		taken := l.takeNow(r)
+		l.driving.Unlock()
+		if taken {
+			return
+		}
+	}
 	l.mu.Lock()
 	l.responses = append(l.responses, r)
 	l.mu.Unlock()
 	l.wake()
 }
 
+// takeNow takes a response and sends what follows from it, without waiting for anything but the disk. It reports false if
+// that is not all there is to do. driving is held.
+func (l *fetchLoop) takeNow(r fetchReply) bool {
+	if r.err != nil || r.generation != l.generation || l.remote == nil || l.broke != nil || l.waiting() {
+		return false
+	}
+	l.handle(r)
+	var at time.Time
+	if l.broke == nil {
+		at = l.sendAll()
+	}
+	if l.broke != nil || !l.machine.wanted() || !at.Equal(l.next) {
+		l.wake()
+	}
+	return true
+}
+
+// waiting reports whether the goroutine has something to take first.
+func (l *fetchLoop) waiting() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.told)+len(l.responses) > 0
+}
+
 func (l *fetchLoop) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	defer func() {
+		l.driving.Lock()
+		defer l.driving.Unlock()
 		l.disconnect(nil)
 		l.take() // gives back the memory of what came last
 	}()
 	for l.ctx.Err() == nil {
+		l.driving.Lock()
 		l.take()
+		l.next = l.drive()
 		wait := time.Hour
-		if at := l.drive(); !at.IsZero() {
-			wait = max(at.Sub(l.m.now()), 0)
+		if !l.next.IsZero() {
+			wait = max(l.next.Sub(l.m.now()), 0)
 		}
+		l.driving.Unlock()
 		timer.Reset(wait)
 		select {
 		case <-l.ctx.Done():
@@ -219,21 +259,33 @@ func (l *fetchLoop) take() {
 	responses := l.responses
 	l.responses = nil
 	l.mu.Unlock()
+	l.endBroken()
 	for _, r := range responses {
+		l.handle(r)
+		l.endBroken()
+	}
+}
+
+// handle gives the machine a response, or finds that the connection is of no use any more.
+func (l *fetchLoop) handle(r fetchReply) {
+	if r.generation == l.generation && l.remote != nil {
 		err := r.err
-		if r.generation == l.generation && l.remote != nil {
-			if err == nil {
-				err = l.machine.received(r.resp, l.m.now())
-			}
-			if err != nil {
-				l.disconnect(err)
-			} else {
-				l.failures = 0
-			}
+		if err == nil {
+			err = l.machine.received(r.resp, l.m.now())
 		}
-		if r.release != nil {
-			r.release()
+		if l.broke = err; err == nil {
+			l.failures = 0
 		}
+	}
+	if r.release != nil {
+		r.release()
+	}
+}
+
+func (l *fetchLoop) endBroken() {
+	if err := l.broke; err != nil {
+		l.broke = nil
+		l.disconnect(err)
 	}
 }
 
@@ -255,6 +307,11 @@ func (l *fetchLoop) drive() time.Time {
 	if l.remote == nil && !l.connect() {
 		return l.connectAt
 	}
+	return l.sendAll()
+}
+
+// sendAll sends all requests that can be sent, and tells when there will be more if nothing happens.
+func (l *fetchLoop) sendAll() time.Time {
 	for {
 		req := l.machine.next(l.m.now())
 		if req == nil {
