@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"gregor/internal/log"
@@ -23,22 +22,21 @@ import (
 //
 // Deviations: a batch that breaks a rule is answered with a message that says which; Kafka says it for some only.
 func (b *Broker) produce(_ context.Context, r *Request) {
-	req := r.Body.(*kmsg.ProduceRequest)
-	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	p := &producing{b: b, r: r, resp: resp, acks: req.Acks, timeout: time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond}
+	p := r.Body.(*producing)
+	p.b, p.timeout = b, time.Duration(max(p.TimeoutMillis, 0))*time.Millisecond
 	p.open.Store(1) // until all is written
 	p.unwritten.Store(1)
-	resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
-	for i := range req.Topics {
-		t, out := &req.Topics[i], &resp.Topics[i]
+	p.resp.Topics = slices.Grow(p.resp.Topics[:0], len(p.Topics))[:len(p.Topics)]
+	for i := range p.Topics {
+		t, out := &p.Topics[i], &p.resp.Topics[i]
 		out.Topic, out.TopicID = t.Topic, t.TopicID
-		out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
+		out.Partitions = slices.Grow(out.Partitions[:0], len(t.Partitions))[:len(t.Partitions)]
 		for j := range t.Partitions {
-			p.append(req, t, &t.Partitions[j], &out.Partitions[j])
+			p.append(t, &t.Partitions[j], &out.Partitions[j])
 		}
 	}
 	if len(p.openings) > 0 {
-		b.replicas.Verify(strings.Clone(*req.TransactionID), req.Version >= 12, p.openings)
+		b.replicas.Verify(strings.Clone(*p.TransactionID), p.Version >= 12, p.openings)
 	}
 	p.wrote()
 }
@@ -52,27 +50,10 @@ func (p *producing) wrote() {
 		for i := range p.resp.Topics {
 			p.resp.Topics[i].Topic = strings.Clone(p.resp.Topics[i].Topic)
 		}
-		p.r.release()
+		p.request.release()
 		p.await(p.timeout)
 	}
 	p.done()
-}
-
-// producing is one Produce request on its way.
-type producing struct {
-	b    *Broker
-	r    *Request
-	resp *kmsg.ProduceResponse
-	acks int16
-
-	timeout   time.Duration
-	unwritten atomic.Int32      // partitions whose transaction is being verified, and one more while the request is being read
-	openings  []replica.Opening // of transactions
-	open      atomic.Int32      // partitions that are not committed, and one more while there are unwritten ones
-
-	mu    sync.Mutex // until all is written, guards waits and resp.Brokers too
-	waits []commitWait
-	timer *time.Timer
 }
 
 // commitWait is a partition that was written and is not committed.
@@ -82,20 +63,20 @@ type commitWait struct {
 }
 
 // append writes the records of one partition.
-func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
-	out.Default()
-	out.Partition, out.BaseOffset, out.LogAppendTime, out.LogStartOffset = in.Partition, -1, -1, -1
-	part, batch, err := p.check(req, t, in)
+func (p *producing) append(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
+	*out = failedPartition(in.Partition, 0)
+	part, batch, err := p.check(t, in)
 	switch {
 	case err != nil:
 		p.fail(t, in, out, err)
 	case batch.IsTransactional() && batch.HasProducerID():
 		p.unwritten.Add(1)
+		p.shared = true
 		p.openings = append(p.openings, replica.Opening{
 			Partition: part, ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch(), Sequence: batch.BaseSequence(),
 			Append: func(guard log.Guard, err error) {
 				if err != nil {
-					p.fail(t, in, out, notVerified(err, p.r.Version))
+					p.fail(t, in, out, notVerified(err, p.Version))
 				} else {
 					p.write(part, batch, guard, t, in, out)
 				}
@@ -109,20 +90,23 @@ func (p *producing) append(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic
 
 // write appends a batch and waits for its commit if the client does.
 func (p *producing) write(part *replica.Partition, batch record.Batch, guard log.Guard, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition, out *kmsg.ProduceResponseTopicPartition) {
-	info, err := part.AppendGuarded(batch, p.acks, replica.NoEpoch, log.Client, guard)
+	info, err := part.AppendGuarded(batch, p.Acks, replica.NoEpoch, log.Client, guard)
 	if err != nil {
 		p.fail(t, in, out, err)
 		return
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = info.FirstOffset, info.LogAppendTimeMs, info.LogStartOffset
-	await := part.AwaitCommit
 	switch {
-	case p.acks == replica.AcksAll:
-	case p.acks == replica.AcksLeader && info.Pending:
-		await = part.AwaitFlush
-	default:
-		return
+	case p.Acks == replica.AcksAll && !info.Committed:
+		p.awaitOne(part.AwaitCommit, info, out)
+	case p.Acks == replica.AcksLeader && info.Pending:
+		p.awaitOne(part.AwaitFlush, info, out)
 	}
+}
+
+// awaitOne waits for what one of a partition's Await functions tells.
+func (p *producing) awaitOne(await func(int64, int32, func(error)) func() bool, info replica.Appended, out *kmsg.ProduceResponseTopicPartition) {
+	p.shared = true
 	p.open.Add(1)
 	cancel := await(info.LastOffset, info.LeaderEpoch, func(err error) {
 		if err != nil {
@@ -138,19 +122,19 @@ func (p *producing) write(part *replica.Partition, batch record.Batch, guard log
 }
 
 // check finds the partition, and the one batch in the request.
-func (p *producing) check(req *kmsg.ProduceRequest, t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (*replica.Partition, record.Batch, error) {
-	if req.Acks < -1 || req.Acks > 1 {
+func (p *producing) check(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTopicPartition) (*replica.Partition, record.Batch, error) {
+	if p.Acks < -1 || p.Acks > 1 {
 		return nil, nil, kerr.InvalidRequiredAcks
 	}
-	part, err := p.b.partition(p.r.Version >= 13, t.Topic, t.TopicID, in.Partition)
+	part, err := p.b.partition(p.Version >= 13, t.Topic, t.TopicID, in.Partition)
 	if err != nil {
 		return nil, nil, err
 	}
-	batch, err := checkProduced(p.r.Version, in.Records, req.TransactionID)
+	batch, err := checkProduced(p.Version, in.Records, p.TransactionID)
 	if err != nil {
 		return nil, nil, err
 	}
-	if isInternal(part.Topic()) && p.r.ClientID != adminClientID {
+	if isInternal(part.Topic()) && p.request.ClientID != adminClientID {
 		return nil, nil, kerr.InvalidTopicException
 	}
 	if len(p.openings) > 0 && batch.IsTransactional() && (p.openings[0].ProducerID != batch.ProducerID() || p.openings[0].ProducerEpoch != batch.ProducerEpoch()) {
@@ -222,12 +206,12 @@ func (p *producing) fail(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestTop
 		}
 	}
 	if code == kerr.InvalidTimestamp.Code || len(out.ErrorRecords) > 0 {
-		if part, err := p.b.partition(p.r.Version >= 13, t.Topic, t.TopicID, in.Partition); err == nil {
+		if part, err := p.b.partition(p.Version >= 13, t.Topic, t.TopicID, in.Partition); err == nil {
 			out.LogStartOffset = part.StartOffset()
 		}
 	}
-	if p.r.Version >= 10 && code == kerr.NotLeaderForPartition.Code {
-		l := leaders{b: p.b, listener: p.r.Conn.Listener()}
+	if p.Version >= 10 && code == kerr.NotLeaderForPartition.Code {
+		l := leaders{b: p.b, listener: p.request.Conn.Listener()}
 		out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = l.of(t.Topic, t.TopicID, in.Partition)
 		p.addNodes(l.nodes)
 	}
@@ -259,7 +243,7 @@ func failedPartition(partition int32, code int16) kmsg.ProduceResponseTopicParti
 // await answers REQUEST_TIMED_OUT for what is not committed in time, or when the client is gone. The records stay where
 // they are.
 func (p *producing) await(timeout time.Duration) {
-	p.r.OnClose(p.expire)
+	p.request.OnClose(p.expire)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.timer = time.AfterFunc(timeout, p.expire)
@@ -284,18 +268,24 @@ func (p *producing) done() {
 		p.timer.Stop()
 	}
 	p.mu.Unlock()
-	if p.acks != replica.AcksNone {
-		p.r.Reply(p.resp)
-		return
+	if p.Acks != replica.AcksNone {
+		p.request.replyProduce(&p.resp)
+	} else {
+		p.drop()
 	}
-	// Nobody reads an answer. Closing the connection is how a client learns that it should look for the leader again.
+	p.reuse()
+}
+
+// drop ends a request that nobody reads an answer of. Closing the connection is how a client learns that it should look
+// for the leader again.
+func (p *producing) drop() {
 	for _, t := range p.resp.Topics {
 		for _, part := range t.Partitions {
 			if part.ErrorCode != 0 {
-				p.r.DropConn(fmt.Sprintf("error %s on partition %d of a Produce request with acks=0", kerr.ErrorForCode(part.ErrorCode), part.Partition))
+				p.request.DropConn(fmt.Sprintf("error %s on partition %d of a Produce request with acks=0", kerr.ErrorForCode(part.ErrorCode), part.Partition))
 				return
 			}
 		}
 	}
-	p.r.Drop()
+	p.request.Drop()
 }

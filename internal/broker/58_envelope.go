@@ -52,7 +52,7 @@ func (b *Broker) open(r *Request, e *kmsg.EnvelopeRequest) (from Caller, h wire.
 	if h.Version < row.min || h.Version > row.max {
 		return from, h, nil, kerr.UnsupportedVersion
 	}
-	if req, err = r.Conn.decode(row, h, body, r.frame); err != nil {
+	if req, err = r.Conn.decode(row, h, body, &r.frame); err != nil {
 		b.log.Warn("request in an Envelope cannot be read", "peer", r.Conn.ClientHost(), "error", err.Error())
 		return from, h, nil, kerr.InvalidRequest
 	}

@@ -117,14 +117,10 @@ const (
 	slowestBytesPerSecond = 64 << 10
 )
 
-// hurry ends the connection's read, and with it the connection, if n further bytes of a frame do not come soon.
+// hurry ends the connection if n further bytes of a frame do not come soon.
 func (c *Conn) hurry(n int) {
 	l := c.server.limits.Load()
-	patience := min(l.idle, l.frameGrace+time.Duration(n)*time.Second/slowestBytesPerSecond)
-	_ = c.net.SetReadDeadline(time.Now().Add(patience))
-	if c.draining.Load() {
-		_ = c.net.SetReadDeadline(time.Unix(1, 0)) // drain's, which may have come before ours
-	}
+	c.deadline(min(l.idle, l.frameGrace+time.Duration(n)*time.Second/slowestBytesPerSecond))
 }
 
 func (c *connBudget) Charge(n int)  { c.conn.server.budget.charge(int64(n)) }

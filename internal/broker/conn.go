@@ -32,6 +32,10 @@ type Conn struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	replies  replyQueue
+	out      *progressConn // of whoever has the right to write
+
+	clientID string // of the last request; the reader's
+	timed    bool   // a read deadline is set; the reader's
 
 	draining  atomic.Bool  // the reader is to stop
 	active    atomic.Int64 // Unix nanoseconds of the last request or reply
@@ -77,40 +81,78 @@ func (c *Conn) drain() {
 // errGone is why a request is not read: the connection is closing.
 var errGone = errors.New("connection is closing")
 
-// read is the reader goroutine: frames in, handlers called in order.
+// read is the reader goroutine: frames in, handlers called in order, and what they answered out before it waits again.
+// It ends when the connection is closed and nobody uses it.
 func (c *Conn) read() {
-	budget := &connBudget{conn: c}
-	frames := wire.NewFrameReader(c.net, &c.server.pool, budget)
-	for !c.draining.Load() {
-		err := frames.Wait()
-		var frame *wire.Frame
-		if err == nil {
-			// A frame that has begun must end in reasonable time, or half a frame would hold memory for ever.
-			l := c.server.limits.Load()
-			_ = c.net.SetReadDeadline(time.Now().Add(l.idle))
-			if c.draining.Load() {
-				return
+	err := c.requests()
+	c.flush()
+	if err != nil {
+		c.ended(err)
+	}
+	c.replies.waitUntilClosed()
+}
+
+// requests serves requests until an error or, with nil, until the broker shuts down.
+func (c *Conn) requests() error {
+	frames := wire.NewFrameReader(frameSource(c.net), &c.server.pool, &connBudget{conn: c})
+	for {
+		if !frames.Whole() {
+			if full := c.flush(); full && !c.replies.waitForRoom() {
+				return errGone
 			}
-			frame, err = frames.Read(l.requestMaxBytes)
+			if c.draining.Load() {
+				return nil
+			}
+			if err := frames.Wait(); err != nil {
+				return c.unlessDraining(err)
+			}
+			c.touch()
 		}
-		if c.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-			return
+		l := c.server.limits.Load()
+		if !frames.Whole() {
+			// A frame that has begun must end in reasonable time, or half a frame would hold memory for ever.
+			c.deadline(l.idle)
 		}
-		if err != nil {
-			c.ended(err)
-			return
+		if c.draining.Load() {
+			return nil
 		}
-		_ = c.net.SetReadDeadline(time.Time{})
-		c.touch()
-		if err := c.dispatch(frame); err != nil {
-			c.ended(err)
-			return
+		var frame wire.Frame
+		if err := frames.Next(&frame, l.requestMaxBytes); err != nil {
+			return c.unlessDraining(err)
 		}
-		if !c.replies.waitForRoom() {
-			c.close("closed")
-			return
+		if c.timed {
+			c.timed = false
+			_ = c.net.SetReadDeadline(time.Time{})
+		}
+		if err := c.dispatch(&frame); err != nil {
+			return err
 		}
 	}
+}
+
+// deadline ends the connection's read, and with it the connection, if it takes longer. For the reader.
+func (c *Conn) deadline(patience time.Duration) {
+	c.timed = true
+	_ = c.net.SetReadDeadline(time.Now().Add(patience))
+	if c.draining.Load() {
+		_ = c.net.SetReadDeadline(time.Unix(1, 0)) // drain's, which may have come before ours
+	}
+}
+
+func (c *Conn) unlessDraining(err error) error {
+	if c.draining.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// flush writes what is ready, before the reader waits. full says that too much waits behind it to read on.
+func (c *Conn) flush() (full bool) {
+	write, full := c.replies.uncork()
+	if write {
+		c.write()
+	}
+	return full
 }
 
 // ended closes the connection for what the reader met. What is the peer's fault is logged, a plain end is not.
@@ -133,31 +175,46 @@ func (c *Conn) refuse(err error) {
 // dispatch decodes one request and calls its handler. An error ends the connection, as in Kafka: an answer in a form
 // that the client did not ask for cannot be read.
 func (c *Conn) dispatch(frame *wire.Frame) error {
-	h, body, err := wire.ReadRequestHeader(frame.Bytes)
+	h, body, err := wire.ReadNextHeader(frame.Bytes, c.clientID)
 	if err != nil {
 		frame.Release()
 		return err
 	}
+	c.clientID = h.ClientID
 	row := c.server.b.table.find(h.Key)
-	r := &Request{
-		Key: h.Key, Version: h.Version, CorrelationID: h.CorrelationID, ClientID: h.ClientID,
-		Conn: c, Arrived: c.server.b.now(), frame: frame, pooled: row != nil && row.pooled, parks: row != nil && row.parks,
-	}
-	if row == nil || h.Version < row.min || h.Version > row.max {
-		if h.Key == wire.ApiVersionsKey {
-			r.slot = c.replies.add(r)
-			c.server.b.unsupportedApiVersions(r)
-			return nil
-		}
+	served := row != nil && h.Version >= row.min && h.Version <= row.max
+	if !served && h.Key != wire.ApiVersionsKey {
 		frame.Release()
 		return fmt.Errorf("unsupported request: key %d (%s) version %d", h.Key, kmsg.NameForKey(h.Key), h.Version)
 	}
-	if r.Body, err = c.decode(row, h, body, frame); err != nil {
-		frame.Release()
-		return err
+	if !served || !row.pooled {
+		c.flush() // it may take longer than those before it should wait
+		frame.Own()
+		body = frame.Bytes[len(frame.Bytes)-len(body):]
 	}
-	r.slot = c.replies.add(r)
+	var req kmsg.Request
+	if served {
+		if req, err = c.decode(row, h, body, frame); err != nil {
+			frame.Release()
+			return err
+		}
+	}
+	var r *Request
+	if p, ok := req.(*producing); ok {
+		r = &p.request
+	} else {
+		r = new(Request)
+	}
+	r.Body, r.pooled = req, served && row.pooled
+	r.Key, r.Version, r.CorrelationID, r.ClientID, r.Conn, r.frame = h.Key, h.Version, h.CorrelationID, h.ClientID, c, *frame
+	if !served {
+		r.slot = c.replies.add(false)
+		c.server.b.unsupportedApiVersions(r)
+		return nil
+	}
+	r.slot = c.replies.add(row.parks)
 	if !c.server.b.isReady() && !isEarly(row, r) {
+		c.flush()
 		select {
 		case <-c.server.b.ready:
 		case <-c.ctx.Done():
@@ -192,13 +249,21 @@ func (c *Conn) serve(row *handler, r *Request) (err error) {
 
 // decode checks the shape of a request before kmsg allocates for it, and charges the memory it is going to take.
 func (c *Conn) decode(row *handler, h wire.RequestHeader, body []byte, frame *wire.Frame) (kmsg.Request, error) {
-	req := row.request()
+	var req kmsg.Request
+	if row.reused {
+		req = c.server.newProducing()
+	} else {
+		req = row.request()
+	}
 	req.SetVersion(h.Version)
 	if req.IsFlexible() {
 		var err error
 		if body, err = wire.SkipTags(body); err != nil {
 			return nil, err
 		}
+	}
+	if p, ok := req.(*producing); ok {
+		return p, p.decode(body, frame)
 	}
 	if row.private != nil {
 		if err := req.ReadFrom(body); err != nil {

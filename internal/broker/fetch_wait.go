@@ -105,6 +105,7 @@ func (w *fetchWaiter) end(answer bool) {
 			w.f.r.Drop()
 			return
 		}
+		w.f.r.blocks = true
 		w.f.again()
 		out, _ := w.f.read()
 		w.f.reply(out)

@@ -71,6 +71,7 @@ func (w *followerWait) end(answer bool) {
 				w.f.r.Drop()
 				return
 			}
+			w.f.r.blocks = true
 			w.f.gatherDirty()
 			out, _ := w.f.read()
 			w.f.keepDirty(out)

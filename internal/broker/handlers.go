@@ -25,6 +25,8 @@ type handler struct {
 	// pooled has the request's buffer used again after Reply, and strings of the body lie in it instead of being copied:
 	// for the data path, whose handlers keep nothing. Everybody else may keep what Body holds.
 	pooled bool
+	// reused has the decoded request used again, too: a Produce request is a [producing].
+	reused bool
 	// parks says that a request may wait for other clients. A shutdown does not wait for it.
 	parks bool
 	// enveloped says that a controller takes the request in an Envelope (KIP-590).
@@ -53,7 +55,7 @@ func (h *handler) request() kmsg.Request {
 // appears when its handler works and never before. The versions are those of Apache Kafka 4.3.0.
 func handlers() []handler {
 	return []handler{
-		{key: kmsg.Produce, min: 3, max: 13, serve: (*Broker).produce, pooled: true},
+		{key: kmsg.Produce, min: 3, max: 13, serve: (*Broker).produce, pooled: true, reused: true},
 		{key: kmsg.Fetch, min: 4, max: 18, serve: (*Broker).fetch, pooled: true},
 		{key: kmsg.ListOffsets, min: 1, max: 11, serve: (*Broker).listOffsets},
 		{key: kmsg.Metadata, min: 0, max: 13, serve: (*Broker).metadata},

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"time"
-
 	"gregor/internal/wire"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,20 +9,21 @@ import (
 // Request is one request on a connection. Its handler calls exactly one of Reply and Drop, once, now or later, on any
 // goroutine.
 //
-// Body of a request whose row in the table is pooled (Produce, Fetch) is valid until the request is ended: its strings and
-// byte slices lie in a buffer that is then used again. What the others hold may be kept.
+// Body of a request whose row in the table is pooled (Produce, Fetch) is valid until its handler returns, or the request
+// is ended if that is sooner: its strings and byte slices lie in a buffer that is then used again. What the others hold
+// may be kept.
 type Request struct {
 	Key, Version  int16
 	CorrelationID int32
 	ClientID      string
 	Conn          *Conn
 	Body          kmsg.Request
-	Arrived       time.Time
 
-	frame  *wire.Frame
+	frame  wire.Frame
 	pooled bool
-	parks  bool
-	slot   *slot // its place in the order of replies
+	slot   slotID // its place in the order of replies
+	// blocks says that whoever ends the request is on a goroutine of its own, which may wait for the peer to take the reply.
+	blocks bool
 }
 
 // Reply sends the response when its turn comes. resp gets the request's version. It must not be changed afterwards.
@@ -37,6 +36,13 @@ func (r *Request) Reply(resp kmsg.Response) {
 func (r *Request) replyAs(resp kmsg.Response) {
 	buf := r.Conn.server.pool.Get(1 << 10)[:0]
 	buf = wire.AppendResponse(buf, r.CorrelationID, resp)
+	r.finish(outgoing{buf: buf, head: buf})
+}
+
+// replyProduce is Reply without what kmsg's encoder allocates.
+func (r *Request) replyProduce(resp *kmsg.ProduceResponse) {
+	resp.Version = r.Version
+	buf := wire.AppendProduceResponse(r.Conn.server.pool.Get(1 << 10)[:0], r.CorrelationID, resp)
 	r.finish(outgoing{buf: buf, head: buf})
 }
 
@@ -92,5 +98,20 @@ func (r *Request) release() {
 		r.frame.Release()
 	} else {
 		r.frame.Abandon()
+	}
+}
+
+// finish hands the response to the queue of its connection, and gives the request's memory back. If nobody else is going
+// to write it, it is written: here, if this goroutine may wait, or on another one.
+func (r *Request) finish(out outgoing) {
+	r.release()
+	kept, write := r.Conn.replies.finish(r.slot, out)
+	switch {
+	case !kept:
+		out.free(&r.Conn.server.pool)
+	case write && r.blocks:
+		r.Conn.write()
+	case write:
+		go r.Conn.write() // the reader lives until it has ended: see waitUntilClosed
 	}
 }

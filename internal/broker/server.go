@@ -27,11 +27,13 @@ type limits struct {
 
 // server owns the listeners and connections of a broker.
 type server struct {
-	b      *Broker
-	pool   wire.Pool
-	shapes *wire.Shapes
-	limits atomic.Pointer[limits]
-	budget *budget
+	b    *Broker
+	pool wire.Pool
+	// producing is Produce requests to be used again.
+	producing sync.Pool
+	shapes    *wire.Shapes
+	limits    atomic.Pointer[limits]
+	budget    *budget
 
 	unsubscribe func()
 
@@ -123,7 +125,8 @@ func (s *server) accept(name string, nc net.Conn) {
 	}
 	c := &Conn{server: s, net: nc, host: clientHost(nc.RemoteAddr()), listener: name}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.replies.init()
+	c.replies.init(&s.pool)
+	c.out = newProgressConn(nc, func() time.Duration { return s.limits.Load().idle })
 	c.touch()
 	if why := s.admit(c, l); why != "" {
 		s.b.log.Warn("refusing connection", "peer", nc.RemoteAddr().String(), "listener", name, "reason", why)
@@ -131,10 +134,6 @@ func (s *server) accept(name string, nc net.Conn) {
 		_ = nc.Close()
 		return
 	}
-	go func() {
-		defer s.wg.Done()
-		c.write()
-	}()
 	go func() {
 		defer s.wg.Done()
 		defer s.forget(c)
@@ -164,7 +163,7 @@ func (s *server) admit(c *Conn, l *limits) string {
 	}
 	s.conns[c] = struct{}{}
 	s.byIP[c.host]++
-	s.wg.Add(2)
+	s.wg.Add(1)
 	return ""
 }
 

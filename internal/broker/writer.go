@@ -12,31 +12,29 @@ import (
 	"gregor/internal/wire"
 )
 
-// write is the writer goroutine: replies in the order of requests, all that are ready in one system call.
+// What is written at once: replies, those that were joined counted as one, and bytes of heads.
+const (
+	maxReplies    = 16
+	maxReplyBytes = 256 << 10
+)
+
+// write writes replies in the order of requests, all that are ready in one system call, until there are none. The caller
+// has the right to write, and may have to wait for the peer.
 func (c *Conn) write() {
-	w := newProgressConn(c.net, func() time.Duration { return c.server.limits.Load().idle })
-	var batch []outgoing
-	var vectors net.Buffers
+	var some [maxReplies]outgoing
 	for {
-		var ok bool
-		if batch, ok = c.replies.take(batch[:0], 256<<10); !ok {
+		batch, ok := c.replies.take(some[:0], maxReplyBytes)
+		if !ok {
 			return
 		}
-		n := 0
-		vectors = vectors[:0]
-		for i := range batch {
-			n += len(batch[i].buf)
-			vectors = append(vectors, batch[i].head)
-		}
-		err := w.replies(vectors, batch)
+		err := c.out.replies(batch)
 		for i := range batch {
 			batch[i].free(&c.server.pool)
 		}
 		if err != nil {
 			c.sendFailed(err)
-			return
+			continue
 		}
-		c.replies.sent(n)
 		c.touch()
 	}
 }
@@ -55,11 +53,17 @@ func (c *Conn) sendFailed(err error) {
 }
 
 // progressConn gives up when the peer takes nothing for the timeout; a slow peer that takes a little each time is
-// served for as long as it needs.
+// served for as long as it needs. Where it can it sets a deadline only when the peer does not take everything at once.
 type progressConn struct {
 	net.Conn
 	timeout func() time.Duration
 	raw     syscall.RawConn // nil if the connection has no descriptor
+	timed   bool            // a deadline is set
+	vectors net.Buffers
+	rawWriter
+
+	attempt func(fd uintptr) bool // one of progressRaw, made once
+	current func(fd uintptr) bool // what it attempts
 }
 
 func newProgressConn(c net.Conn, timeout func() time.Duration) *progressConn {
@@ -67,32 +71,42 @@ func newProgressConn(c net.Conn, timeout func() time.Duration) *progressConn {
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			w.raw = progressRaw{raw, w}
+			w.attempt = func(fd uintptr) bool {
+				done := w.current(fd)
+				if !done {
+					_ = w.renew()
+				}
+				return done
+			}
 		}
 	}
 	return w
 }
 
-func (w *progressConn) renew() error { return w.SetWriteDeadline(time.Now().Add(w.timeout())) }
+func (w *progressConn) renew() error {
+	w.timed = true
+	return w.SetWriteDeadline(time.Now().Add(w.timeout()))
+}
 
 // replies writes the heads and then the ranges of the last reply; the others have none.
-func (w *progressConn) replies(heads net.Buffers, batch []outgoing) error {
+func (w *progressConn) replies(batch []outgoing) error {
 	if len(batch) == 0 {
 		return nil
 	}
 	last := &batch[len(batch)-1]
 	if len(last.parts) > 0 {
-		if err := w.buffers(heads[:len(heads)-1]); err != nil {
+		if err := w.heads(batch[:len(batch)-1]); err != nil {
 			return err
 		}
 		if handled, err := w.announce(last.head); err != nil {
 			return err
 		} else if handled {
-			heads = nil
+			batch = nil
 		} else {
-			heads = heads[len(heads)-1:]
+			batch = batch[len(batch)-1:]
 		}
 	}
-	if err := w.buffers(heads); err != nil {
+	if err := w.heads(batch); err != nil {
 		return err
 	}
 	for i := range last.parts {
@@ -103,8 +117,21 @@ func (w *progressConn) replies(heads net.Buffers, batch []outgoing) error {
 	return nil
 }
 
-// buffers writes all vectors, with writev where the system has it.
-func (w *progressConn) buffers(v net.Buffers) error {
+// heads writes the heads of all, with writev where the system has it.
+func (w *progressConn) heads(batch []outgoing) error {
+	switch len(batch) {
+	case 0:
+		return nil
+	case 1:
+		_, err := w.Write(batch[0].head)
+		return err
+	}
+	v := w.vectors[:0]
+	for i := range batch {
+		v = append(v, batch[i].head)
+	}
+	w.vectors = v
+	defer clear(v)
 	for len(v) > 0 {
 		if err := w.renew(); err != nil {
 			return err
@@ -130,6 +157,9 @@ func (w *progressConn) part(p *wire.Part) error {
 }
 
 func (w *progressConn) Write(b []byte) (int, error) {
+	if w.raw != nil && canWriteRaw {
+		return w.writeRaw(w.raw, b)
+	}
 	for done := 0; ; {
 		if err := w.renew(); err != nil {
 			return done, err
@@ -155,15 +185,15 @@ type progressRaw struct {
 	w *progressConn
 }
 
+// Write calls f, which is to write without waiting, until it is done, and has as long for each wait as the timeout says.
 func (r progressRaw) Write(f func(fd uintptr) (done bool)) error {
-	if err := r.w.renew(); err != nil {
-		return err
-	}
-	return r.RawConn.Write(func(fd uintptr) bool {
-		done := f(fd)
-		if !done {
-			_ = r.w.renew()
+	if r.w.timed { // by the wait before, which may be long ago
+		if err := r.w.SetWriteDeadline(time.Time{}); err != nil {
+			return err
 		}
-		return done
-	})
+		r.w.timed = false
+	}
+	r.w.current = f
+	defer func() { r.w.current = nil }()
+	return r.RawConn.Write(r.w.attempt)
 }

@@ -13,6 +13,9 @@ const (
 type Appended struct {
 	log.AppendInfo
 	LeaderEpoch int32
+	// Committed says that [Partition.AwaitCommit] would find the batches committed, and enough replicas in sync: always
+	// where there is one replica, unless they wait for the disk. A handler that knows need not ask again.
+	Committed bool
 }
 
 // Append writes batches as the leader; those of a transaction without asking its coordinator, see AppendGuarded. epoch is the leader epoch that the caller works in, or NoEpoch. With AcksAll it
@@ -64,10 +67,9 @@ func (p *Partition) append(acks int16, epoch int32, a appending) (Appended, erro
 	info, err := a.to(ld)
 	p.roleMu.RUnlock()
 	if err != nil {
-		return Appended{info, ld.epoch}, err
+		return Appended{AppendInfo: info, LeaderEpoch: ld.epoch}, err
 	}
-	ld.appended()
-	return Appended{info, ld.epoch}, nil
+	return Appended{info, ld.epoch, ld.appended(info.LastOffset + 1)}, nil
 }
 
 // AwaitCommit has done called once when everything up to and including lastOffset is committed, or with an error when

@@ -79,7 +79,7 @@ func (p *Partition) lockRole() {
 // flushed is called when more of the log is on disk, which with flush.messages=1 is its end.
 func (p *Partition) flushed() {
 	if ld := p.role.Load().leader; ld != nil {
-		ld.appended()
+		ld.appended(0)
 	}
 }
 

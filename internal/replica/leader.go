@@ -115,17 +115,19 @@ func (ld *leader) advance() {
 	ld.do(&todo)
 }
 
-// appended does what follows from an append.
-func (ld *leader) appended() {
+// appended does what follows from an append that ends at offset. It reports whether all of it is committed.
+func (ld *leader) appended(offset int64) (committed bool) {
 	var todo consequences
 	ld.mu.Lock()
 	ld.settle(ld.now(), &todo)
+	committed = !ld.resigned && ld.log.HighWatermark() >= offset && ld.maximal() >= ld.minISR()
 	followers := len(ld.remote) > 0
 	ld.mu.Unlock()
 	if followers && !todo.moved { // else they are woken by do
 		ld.p.appended()
 	}
 	ld.do(&todo)
+	return committed
 }
 
 // now is the time if somebody needs it: without followers nobody does. ld.mu is held.
