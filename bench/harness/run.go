@@ -72,6 +72,7 @@ func Run(ctx context.Context, o Options, servers []Server, cases []Case) ([]Outc
 		defer os.RemoveAll(dir)
 		o.Dir = dir
 	}
+	defer os.RemoveAll(o.old())
 	var outcomes []Outcome
 	for _, c := range cases {
 		if !o.Cases.MatchString(c.Name) {
@@ -103,7 +104,7 @@ func (o *Options) measure(ctx context.Context, c Case, servers []Server) (out Ou
 			if err != nil && s.Instance != nil {
 				err = fmt.Errorf("%w\nlog of %s:\n%s", err, s.Name(), tail(s.Log(), 2000))
 			}
-			err = errors.Join(err, o.end(s))
+			err = errors.Join(err, o.end(s, c.Fresh))
 		}
 	}()
 	for _, s := range servers {
@@ -126,7 +127,7 @@ func (o *Options) measure(ctx context.Context, c Case, servers []Server) (out Ou
 			figures, err := o.once(ctx, s, t)
 			if errors.Is(err, ErrNotThisOne) {
 				all = slices.DeleteFunc(all, func(a *started) bool { return a == s })
-				if err := o.end(s); err != nil {
+				if err := o.end(s, c.Fresh); err != nil {
 					return out, err
 				}
 				continue
@@ -139,7 +140,7 @@ func (o *Options) measure(ctx context.Context, c Case, servers []Server) (out Ou
 			}
 			o.progress(t, figures)
 			if c.Fresh {
-				if err := o.end(s); err != nil {
+				if err := o.end(s, c.Fresh); err != nil {
 					return out, err
 				}
 			}
@@ -166,15 +167,28 @@ func (o *Options) begin(ctx context.Context, s *started, config Config) (err err
 	return err
 }
 
-// end closes a server and removes its data.
-func (o *Options) end(s *started) (err error) {
+// end closes a server and removes its data, or puts the data away until everything has been measured.
+func (o *Options) end(s *started, keep bool) (err error) {
+	dir := filepath.Join(o.Dir, s.Name())
 	if s.Instance != nil {
 		resume(s.Pids())
 		err = s.Close()
 		s.Instance = nil
 	}
-	return errors.Join(err, os.RemoveAll(filepath.Join(o.Dir, s.Name())))
+	if _, there := os.Stat(dir); !keep || there != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	if errMake := os.MkdirAll(o.old(), 0o755); errMake != nil {
+		return errors.Join(err, errMake)
+	}
+	away, errAway := os.MkdirTemp(o.old(), s.Name())
+	return errors.Join(err, errAway, os.Rename(dir, filepath.Join(away, "data")))
 }
+
+// old is where data is put away: an ext4 without a journal does not use the inode of a file that was removed within the last
+// minute again, and goes past each of them, one by one, whenever a file is made. Tens of thousands of them make whoever is
+// measured next several times slower.
+func (o *Options) old() string { return filepath.Join(o.Dir, "old") }
 
 // once is one run on one server, which stands still before and after.
 func (o *Options) once(ctx context.Context, s *started, t *Target) (f Figures, err error) {
