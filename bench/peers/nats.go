@@ -133,12 +133,26 @@ func (n *natsInstance) Close() error {
 func (n *natsInstance) produce(ctx context.Context, t *harness.Target, l drive.Load, record []byte) (load.Result, error) {
 	mode := nats.Each
 	if n.fast {
-		if l.PerRequest == 1 {
-			return load.Result{}, harness.ErrNotThisOne // its acknowledgements are not of single records
+		if l.PerRequest == 1 || len(n.servers) > 1 { // its acknowledgements are not of single records; for clusters it is not written
+			return load.Result{}, harness.ErrNotThisOne
 		}
 		mode = nats.Fast
 	}
-	return nats.Produce{Load: l, Streams: n.of(t), Mode: mode, Record: record}.Run(ctx)
+	p := nats.Produce{Load: l, Streams: n.of(t), Mode: mode, Record: record}
+	if len(n.servers) > 1 {
+		names, err := p.Streams.Leaders(ctx)
+		if err != nil {
+			return load.Result{}, err
+		}
+		for _, name := range names {
+			i := slices.IndexFunc(n.servers, func(s *nats.Server) bool { return s.Name == name })
+			if i < 0 {
+				return load.Result{}, fmt.Errorf("a stream is led by %q", name)
+			}
+			p.Leaders = append(p.Leaders, n.servers[i].Addr)
+		}
+	}
+	return p.Run(ctx)
 }
 
 func (n *natsInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {

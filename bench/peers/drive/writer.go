@@ -3,6 +3,7 @@ package drive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ func (l Load) Slots() int {
 
 // pacedSlots bounds the requests that a stalled server makes pile up on a connection with a rate.
 const pacedSlots = 1 << 10
+
+// grace is how long after the end an acknowledgement is waited for.
+const grace = 20 * time.Second
 
 // Run makes the load on connections that open opens.
 func (l Load) Run(ctx context.Context, open func(ctx context.Context, conn int) (Writer, error)) (load.Result, error) {
@@ -85,6 +89,8 @@ func (l Load) Run(ctx context.Context, open func(ctx context.Context, conn int) 
 		})
 	}
 	wg.Go(func() { l.tell(ctx, start) })
+	late := time.AfterFunc(l.Warmup+l.Time+grace, func() { cancel(fmt.Errorf("acknowledgements are missing %v after the end", grace)) })
+	defer late.Stop()
 	wg.Wait()
 	for _, w := range writers {
 		total.Requests += w.requests

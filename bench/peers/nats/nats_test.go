@@ -34,7 +34,7 @@ func start(t *testing.T, o Options) *Server {
 
 // Whatever way records are published, as many as were acknowledged are read again.
 func TestLoads(t *testing.T) {
-	for mode, name := range []string{"each", "atomic", "fast"} {
+	for mode, name := range []string{"each", "fast"} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, Options{Always: mode == 0})
 			streams := Streams{Addr: s.Addr, Topic: "load", Partitions: 3, MaxBytes: 1 << 30, Batches: true}

@@ -3,9 +3,10 @@ package nats
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,115 +18,86 @@ import (
 type Mode int
 
 const (
-	Each   Mode = iota // each for itself, and each is acknowledged: what every client does
-	Atomic             // as a batch that is stored whole or not at all (Nats-Batch-Id), acknowledged once
-	Fast               // as a part of an endless batch (fast ingest), acknowledged every so many records, and in order
+	Each Mode = iota // each for itself, and each is acknowledged: what every client does
+	Fast             // as a part of an endless batch (fast ingest), acknowledged every so many records, and in order
 )
 
-// Produce is a load of records for the streams, which take turns.
+// Produce is a load of records for the streams, which take turns. The connections are to each server that leads streams.
 type Produce struct {
 	drive.Load
 	Streams
-	Mode   Mode
-	Record []byte // each record; its first eight bytes are overwritten
+	Leaders []string // addresses, by partition; none: all are at Streams.Addr
+	Mode    Mode
+	Record  []byte // each record; its first eight bytes are overwritten
 }
 
 // Run makes the load until its time is over.
 func (p Produce) Run(ctx context.Context) (load.Result, error) {
 	p.Bytes = p.PerRequest * len(p.Record)
-	return p.Load.Run(ctx, func(ctx context.Context, conn int) (drive.Writer, error) { return p.open(ctx, conn) })
+	leads := make(map[string][]int)
+	var addrs []string
+	for partition := range p.Partitions {
+		addr := p.Addr
+		if p.Leaders != nil {
+			addr = p.Leaders[partition]
+		}
+		if leads[addr] == nil {
+			addrs = append(addrs, addr)
+		}
+		leads[addr] = append(leads[addr], partition)
+	}
+	p.Conns *= len(addrs)
+	return p.Load.Run(ctx, func(ctx context.Context, conn int) (drive.Writer, error) {
+		addr := addrs[conn%len(addrs)]
+		return p.open(ctx, addr, leads[addr], conn, conn/len(addrs))
+	})
 }
 
-func (p Produce) open(ctx context.Context, id int) (drive.Writer, error) {
-	c, err := dial(ctx, p.Addr)
+// open makes a connection's requests: the first is for the partition first, modulo their number.
+func (p Produce) open(ctx context.Context, addr string, partitions []int, conn, first int) (drive.Writer, error) {
+	c, err := dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{conn: c, load: p, inbox: fmt.Sprintf("_INBOX.%d", id), slots: drive.NewSlots(p.Slots(), p.acknowledgements()), first: id}
-	c.Queue(p.Load)
+	w := &writer{conn: c, mode: p.Mode, inbox: fmt.Sprintf("_INBOX.%d", conn), slots: drive.NewSlots(p.Slots(), p.PerRequest), count: p.Slots()}
 	if err := c.write("SUB " + w.inbox + ".> 1\r\n"); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	if p.Mode == Fast {
-		for partition := range p.Partitions {
-			w.batches = append(w.batches, w.fastBatch(partition))
+	c.Queue(p.Load)
+	partitions = slices.Concat(partitions[first%len(partitions):], partitions[:first%len(partitions)])
+	for turn, partition := range partitions {
+		f := &frame{turn: turn}
+		for range p.PerRequest {
+			if p.Mode == Each {
+				f.add(fmt.Sprintf("PUB %s %s.", p.subject(partition), w.inbox), "", p.Record)
+			} else {
+				// The last token before the flow is the batch's name, which no other connection may have.
+				f.add(fmt.Sprintf("PUB %s %s.%d.%d-%d.%d.fail.", p.subject(partition), w.inbox, turn, conn, partition, p.PerRequest), ".1.$FI", p.Record)
+			}
 		}
-	} else {
-		w.encode()
+		w.frames = append(w.frames, f)
 	}
 	return w, nil
 }
 
-func (p Produce) acknowledgements() int {
-	if p.Mode == Atomic {
-		return 1
-	}
-	return p.PerRequest
-}
-
 type writer struct {
 	*conn
-	load    Produce
-	inbox   string
-	slots   *drive.Slots
-	first   int      // the partition of the first request: connections begin at different ones
-	frames  []*frame // by slot and partition
-	batches []*fastBatch
-	sent    int
-}
-
-// frame is a request, encoded: each of its records has the same size.
-type frame struct {
-	bytes   []byte
-	records []int // where each begins
-}
-
-func (f *frame) add(head string, record []byte) {
-	f.bytes = append(f.bytes, head...)
-	f.records = append(f.records, len(f.bytes))
-	f.bytes = append(append(f.bytes, record...), '\r', '\n')
-}
-
-func (f *frame) stamp(due time.Time) {
-	for _, at := range f.records {
-		binary.BigEndian.PutUint64(f.bytes[at:], uint64(due.UnixNano()))
-	}
-}
-
-// encode makes the frames: an acknowledgement comes to a subject that ends in the number of its request's slot.
-func (w *writer) encode() {
-	p := w.load
-	for slot := range p.Slots() {
-		reply := w.inbox + "." + strconv.Itoa(slot)
-		for partition := range p.Partitions {
-			f := &frame{}
-			for i := range p.PerRequest {
-				if p.Mode == Each {
-					f.add(fmt.Sprintf("PUB %s %s %d\r\n", p.subject(partition), reply, len(p.Record)), p.Record)
-					continue
-				}
-				head := fmt.Sprintf("NATS/1.0\r\nNats-Batch-Id: %s.%d\r\nNats-Batch-Sequence: %d\r\n", w.inbox, slot, i+1)
-				ask := ""
-				if i == p.PerRequest-1 {
-					head, ask = head+"Nats-Batch-Commit: 1\r\n", " "+reply
-				}
-				head += "\r\n"
-				f.add(fmt.Sprintf("HPUB %s%s %d %d\r\n%s", p.subject(partition), ask, len(head), len(head)+len(p.Record), head), p.Record)
-			}
-			w.frames = append(w.frames, f)
-		}
-	}
+	mode   Mode
+	inbox  string
+	slots  *drive.Slots
+	count  int      // of slots
+	frames []*frame // of the partitions, in turn
+	sent   int      // requests
 }
 
 func (w *writer) Send(due time.Time) error {
-	slot, partition := w.sent%w.load.Slots(), (w.first+w.sent)%w.load.Partitions
-	w.sent++
-	var f *frame
-	if w.load.Mode == Fast {
-		f = w.batches[partition].next()
+	f := w.frames[w.sent%len(w.frames)]
+	if w.mode == Each {
+		f.slot(w.sent % w.count)
 	} else {
-		f = w.frames[slot*w.load.Partitions+partition]
+		f.inBatch()
 	}
+	w.sent++
 	f.stamp(due)
 	return w.conn.Send(f.bytes)
 }
@@ -136,21 +108,38 @@ func (w *writer) Wait() error {
 		if err != nil {
 			return err
 		}
-		if bytes.HasPrefix(m.payload, []byte(`{"error"`)) || bytes.Contains(m.payload, []byte(`"error":`)) || len(m.head) > 0 {
+		if bytes.Contains(m.payload, []byte(`"error":`)) || len(m.head) > 0 {
 			return fmt.Errorf("%s: published: %s%s", m.subject, m.head, m.payload)
 		}
-		token := m.subject[len(w.inbox)+1:]
-		if w.load.Mode == Fast {
-			if err := w.flow(token, m.payload); err != nil {
-				return err
-			}
-			continue
-		}
-		slot, err := strconv.Atoi(string(token))
+		token, _, _ := bytes.Cut(m.subject[len(w.inbox)+1:], []byte("."))
+		n, err := strconv.Atoi(string(token))
 		if err != nil {
-			return fmt.Errorf("%s: not a slot of ours", m.subject)
+			return fmt.Errorf("%s: not a subject of ours", m.subject)
 		}
-		w.slots.Acknowledged(slot, 1)
+		if w.mode == Each {
+			w.slots.Acknowledged(n, 1)
+		} else if err := w.stored(n, m.payload); err != nil {
+			return fmt.Errorf("%s: %w", m.subject, err)
+		}
+	}
+	return nil
+}
+
+// stored takes word of what is stored of a batch: {"type":"ack","seq":n,"msgs":m}.
+func (w *writer) stored(turn int, payload []byte) error {
+	var ack struct {
+		Type string
+		Seq  int
+	}
+	if err := json.Unmarshal(payload, &ack); err != nil || ack.Type != "ack" || turn >= len(w.frames) {
+		return fmt.Errorf("batch: %s", payload)
+	}
+	f := w.frames[turn]
+	for perRequest := len(f.records); f.stored < ack.Seq; {
+		request := f.stored / perRequest // of this partition
+		count := min(ack.Seq, (request+1)*perRequest) - f.stored
+		w.slots.Acknowledged(turn+request*len(w.frames), count)
+		f.stored += count
 	}
 	return nil
 }

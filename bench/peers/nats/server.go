@@ -25,7 +25,7 @@ type Options struct {
 // Server is a running server.
 type Server struct {
 	*harness.Process
-	Addr string
+	Addr, Name string
 }
 
 // Start starts a server, and returns when JetStream answers. A server of a cluster is ready when the others are: see Ready.
@@ -55,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Process: p, Addr: fmt.Sprintf("127.0.0.1:%d", o.Port)}
+	s := &Server{Process: p, Addr: fmt.Sprintf("127.0.0.1:%d", o.Port), Name: o.Name}
 	if len(o.Routes) > 0 {
 		return s, nil
 	}
