@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -60,6 +61,11 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&others.NATS, "nats", "", "nats-server's program (make bench-peers builds it); empty: not measured")
 	f.StringVar(&others.RabbitMQ, "rabbitmq", "", "rabbitmq-server's program, for its quorum queues and streams; empty: not measured")
 	quiet := f.Bool("quiet", false, "only the tables, not each run")
+	var set []string
+	f.Func("set", "KEY=VALUE of server.properties, for every server that reads it; may be repeated", func(s string) error {
+		set = append(set, s)
+		return nil
+	})
 	var gregors []harness.Gregor
 	f.Func("gregor", "[NAME=]BINARY: gregor's program, or several under names of their own to be compared (default gregor=$GREGOR_BINARY or build/gregor)", func(s string) error {
 		name, binary, ok := strings.Cut(s, "=")
@@ -86,6 +92,9 @@ func run(ctx context.Context, args []string) error {
 	servers = append(servers, harness.Limit{})
 	servers = append(servers, others.Servers()...)
 	all := cases.All()
+	for i := range all {
+		all[i].Config.Extra = slices.Concat(all[i].Config.Extra, set)
+	}
 	if *list {
 		for _, c := range all {
 			fmt.Printf("%-12s %s\n", c.Name, c.Title)
