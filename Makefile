@@ -14,7 +14,7 @@ RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|con
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-parts bench-compare bench-zookeeper interop clean
+.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-parts bench-compare bench-zookeeper bench-peers bench-plots interop clean
 
 all: build
 
@@ -91,6 +91,27 @@ bench: build build/bench
 build/bench: FORCE
 	@mkdir -p build
 	CGO_ENABLED=0 $(GO) build -trimpath -o build/bench ./bench/cmd
+
+# The same with NATS JetStream and RabbitMQ beside them, for the cases that they have, after a test that what is written to
+# them is read again. NATS is built; RabbitMQ is installed by a distribution (apt-get install rabbitmq-server), and not
+# measured without. Pictures of what was measured: make bench-plots.
+RABBITMQ  ?= /usr/lib/rabbitmq/bin/rabbitmq-server
+PEERCASES ?= large|small|flush|noflush|fetch|mixed|ack|latency|tail-1|tail-10|tail-100|active|cluster-large|cluster-small|start
+FIGURES   ?= build/peers.json
+bench-peers: rabbitmq = $(wildcard $(RABBITMQ))
+bench-peers: build build/bench build/nats-server
+	@$(if $(rabbitmq),,echo "There is no $(RABBITMQ): RabbitMQ is not measured.")
+	GREGOR_NATS=$(abspath build/nats-server) GREGOR_RABBITMQ=$(rabbitmq) $(GO) test -count=1 ./bench/peers/...
+	build/bench -gregor build/gregor -nats build/nats-server -rabbitmq '$(rabbitmq)' -cases '$(if $(filter .,$(CASES)),$(PEERCASES),$(CASES))' \
+		-servers '$(SERVERS)' -seconds $(SECONDS) -json $(FIGURES) $(BENCHFLAGS)
+
+# The nested module keeps NATS out of go.mod; it has no package of its own.
+build/nats-server: bench/peers/natsserver/go.mod bench/peers/natsserver/go.sum
+	@mkdir -p build
+	cd bench/peers/natsserver && CGO_ENABLED=0 $(GO) build -trimpath -o ../../../build/nats-server github.com/nats-io/nats-server/v2
+
+bench-plots: build/bench
+	build/bench plot $(FIGURES) docs/performance
 
 # Benchmarks of the parts.
 bench-parts:

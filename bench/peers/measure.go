@@ -6,21 +6,25 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"gregor/bench/cases"
 	"gregor/bench/harness"
+	"gregor/bench/load"
 	"gregor/bench/peers/drive"
 )
 
 // work is what the systems do for each case that they have.
 var work = map[string]func(ctx context.Context, t *harness.Target, s system) (harness.Figures, error){
-	"large": produce, "small": produce, "flush": produce, "noflush": produce, "active": produce,
+	"large": produce, "small": produce, "flush": produce, "noflush": produce, "ack": produce, "active": produce,
 	"cluster-large": produce, "cluster-small": produce,
-	"ack": produce, "latency": deliver, "fetch": read,
+	"fetch": read,
+	"mixed": follow, "latency": follow, "tail-1": follow, "tail-10": follow, "tail-100": follow,
 }
 
 // measure does a case's workload on a system, or says that it is not one of its.
@@ -29,10 +33,15 @@ func measure(ctx context.Context, t *harness.Target, s system) (harness.Figures,
 	if do == nil {
 		return nil, harness.ErrNotThisOne
 	}
+	w := t.Case.Workload
+	if w.Records*w.RecordBytes < drive.Direct {
+		// Small requests are made by one thread, as in bench/load: it has fewer switches, and takes more replies at a time.
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	}
 	return do(ctx, t, s)
 }
 
-// loadOf is the writing part of a workload; began and ended are around what counts.
+// loadOf is the writing part of a workload.
 func loadOf(t *harness.Target) (l drive.Load, record []byte) {
 	w := t.Case.Workload
 	record = make([]byte, w.RecordBytes)
@@ -52,66 +61,71 @@ func produce(ctx context.Context, t *harness.Target, s system) (harness.Figures,
 	return harness.OfLoad(r).Add(used.Figures(r.Requests, r.Bytes)), nil
 }
 
-// filled is how much is written to be read, in bytes of all partitions: less than what is kept.
-const filled = 120_000_000
+// filled is how much of each partition is written to be read, in bytes: less than what is kept.
+const filled = 150_000_000
 
-// read fills the partitions, and measures how fast they are read from their start.
+// read fills the partitions, and measures how fast they are read from their start: again and again, where it is possible.
 func read(ctx context.Context, t *harness.Target, s system) (harness.Figures, error) {
 	w := t.Case.Workload
 	l, record := loadOf(t)
-	l.Conns, l.InFlight, l.Warmup, l.Time = w.Partitions, 4, 0, time.Second
+	l.Conns, l.InFlight, l.Warmup, l.Time = w.Partitions, 4, 0, 200*time.Millisecond
 	var written int64
-	for written*int64(w.RecordBytes) < filled {
+	for written < filled*int64(w.Partitions) {
 		r, err := s.produce(ctx, t, l, record)
 		if err != nil {
 			return nil, err
 		}
-		written += r.Records
+		written += r.Bytes
 	}
-	each := min(written, filled/int64(w.RecordBytes)) * 9 / 10 / int64(w.Partitions) // the partitions are not quite equally full
+	each := filled / int64(w.RecordBytes) * 9 / 10 // the partitions are not quite equally full
 	stop := t.Measured()
-	r, err := s.consume(ctx, t, each, drive.Hooks{})
-	if err != nil {
-		return nil, err
+	start := time.Now()
+	var total load.Result
+	for time.Since(start) < t.Time {
+		r, err := s.consume(ctx, t, each, drive.Hooks{})
+		if err != nil {
+			return nil, err
+		}
+		total.Requests += r.Requests
+		total.Bytes += r.Bytes
+		if s.takes() {
+			break
+		}
 	}
 	used := stop()
-	return harness.OfLoad(r).Add(used.Figures(r.Records, r.Bytes)), nil
+	total.Elapsed = used.Elapsed
+	return harness.OfLoad(total).Add(used.Figures(total.Requests, total.Bytes)), nil
 }
 
-// deliver writes at a rate, and measures when a record, due at some time, has come to a reader.
-func deliver(ctx context.Context, t *harness.Target, s system) (harness.Figures, error) {
+// follow writes and reads at once. At a rate, it measures when a record, due at some time, has come to a reader.
+func follow(ctx context.Context, t *harness.Target, s system) (harness.Figures, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
-		measured   atomic.Int64 // Unix time in nanoseconds, from which on records count
-		mu         sync.Mutex
-		delivered  = hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 3)
-		got        atomic.Int64
-		began      sync.WaitGroup
-		failed     = make(chan error, 1)
-		done       = errors.New("all was written")
-		partitions = max(t.Case.Workload.Partitions, 1)
+		w         = t.Case.Workload
+		d         = &deliveries{took: hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 3)}
+		began     sync.WaitGroup
+		hooks     = drive.Hooks{Started: began.Done}
+		fetched   load.Result
+		failed    = make(chan error, 1)
+		errEnough = errors.New("all was written")
 	)
-	measured.Store(math.MaxInt64)
-	began.Add(partitions * max(t.Case.Workload.Readers, 1))
-	hooks := drive.Hooks{Started: began.Done, Each: func(record []byte) {
-		got.Add(1)
-		due := int64(binary.BigEndian.Uint64(record))
-		if due < measured.Load() {
-			return
-		}
-		took := time.Now().UnixNano() - due
-		mu.Lock()
-		defer mu.Unlock()
-		_ = delivered.RecordValue(took)
-	}}
+	d.since.Store(math.MaxInt64)
+	if w.PerSecond > 0 {
+		hooks.Each = d.count
+	}
+	began.Add(w.Partitions * w.Readers)
 	go func() {
-		_, err := s.consume(ctx, t, math.MaxInt64, hooks)
+		var err error
+		fetched, err = s.consume(ctx, t, math.MaxInt64, hooks)
 		cancel(err)
 		failed <- err
 	}()
 	ready := make(chan struct{})
-	go func() { began.Wait(); close(ready) }()
+	go func() {
+		began.Wait()
+		close(ready)
+	}()
 	select {
 	case <-ready:
 	case err := <-failed:
@@ -120,17 +134,41 @@ func deliver(ctx context.Context, t *harness.Target, s system) (harness.Figures,
 	l, record := loadOf(t)
 	var stop func() harness.Usage
 	var used harness.Usage
-	l.Began, l.Ended = func() { measured.Store(time.Now().UnixNano()); stop = t.Measured() }, func() { used = stop() }
+	l.Began, l.Ended = func() { d.since.Store(time.Now().UnixNano()); stop = t.Measured() }, func() { used = stop() }
 	r, err := s.produce(ctx, t, l, record)
-	cancel(done)
-	if errRead := <-failed; err == nil && !errors.Is(errRead, done) {
+	cancel(errEnough)
+	if errRead := <-failed; err == nil && !errors.Is(context.Cause(ctx), errEnough) {
 		err = errRead
 	}
-	if err == nil && got.Load() == 0 {
-		err = errNothing
+	if err == nil && fetched.Records == 0 {
+		err = errors.New("nothing was read")
 	}
 	if err != nil {
 		return nil, err
 	}
-	return harness.OfLoad(r).Add(used.Figures(r.Requests, r.Bytes)).Add(harness.Distribution(harness.Delivered, delivered)), nil
+	f := harness.OfLoad(r).Add(used.Figures(r.Requests, r.Bytes))
+	f[harness.ReadMBps] = float64(fetched.Bytes) / 1e6 / fetched.Elapsed.Seconds()
+	f[cases.CPUperDelivery] = used.Server.Seconds() / float64(r.Records*int64(w.Readers)) * 1e6
+	if w.PerSecond > 0 {
+		f.Add(harness.Distribution(harness.Delivered, d.took))
+	}
+	return f, nil
+}
+
+// deliveries are the records that came to the first reader of each partition.
+type deliveries struct {
+	since atomic.Int64 // Unix time in nanoseconds: what was due before does not count
+	mu    sync.Mutex
+	took  *hdrhistogram.Histogram // nanoseconds
+}
+
+func (d *deliveries) count(record []byte) {
+	due := int64(binary.BigEndian.Uint64(record))
+	if due < d.since.Load() {
+		return
+	}
+	took := time.Now().UnixNano() - due
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = d.took.RecordValue(took)
 }

@@ -156,8 +156,13 @@ func (n *natsInstance) produce(ctx context.Context, t *harness.Target, l drive.L
 }
 
 func (n *natsInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {
+	if n.fast {
+		return load.Result{}, harness.ErrNotThisOne // it is the same
+	}
 	return nats.Fetch{Streams: n.of(t), Readers: max(t.Case.Workload.Readers, 1), Records: records, Hooks: h}.Run(ctx)
 }
+
+func (n *natsInstance) takes() bool { return false }
 
 // Drive does the case's workload.
 func (n *natsInstance) Drive(ctx context.Context, t *harness.Target) (harness.Figures, error) {

@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
 
 	"gregor/bench/harness"
 	"gregor/bench/load"
@@ -39,17 +38,23 @@ func (k rabbitKind) Start(ctx context.Context, c harness.Config) (_ harness.Inst
 		return nil, err
 	}
 	r := &rabbitInstance{rabbitKind: k, config: c}
-	return r, r.Restart(ctx)
+	if err := r.Restart(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Restart starts the process on what is in the directory.
-func (r *rabbitInstance) Restart(ctx context.Context) (err error) {
+func (r *rabbitInstance) Restart(ctx context.Context) error {
 	if r.Server != nil {
 		if err := r.Close(); err != nil {
 			return err
 		}
 	}
-	r.Server, err = rabbitmq.Start(ctx, rabbitmq.Options{Binary: r.binary, Dir: r.config.Dir, Port: r.config.Port})
+	s, err := rabbitmq.Start(ctx, rabbitmq.Options{Binary: r.binary, Dir: r.config.Dir, Port: r.config.Port})
+	if err == nil {
+		r.Server = s
+	}
 	return err
 }
 
@@ -102,10 +107,12 @@ func (r *rabbitInstance) produce(ctx context.Context, t *harness.Target, l drive
 
 func (r *rabbitInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {
 	readers := max(t.Case.Workload.Readers, 1)
-	if r.what != quorum {
+	switch {
+	case r.what == batched && t.Case.Workload.Records == 1:
+		return load.Result{}, harness.ErrNotThisOne
+	case r.what != quorum:
 		return rabbitmq.Read{Streams: r.streams(topicOf(t)), Readers: readers, Records: records, Hooks: h}.Run(ctx)
-	}
-	if readers > 1 {
+	case readers > 1:
 		return load.Result{}, harness.ErrNotThisOne // consumers of a queue share it
 	}
 	return rabbitmq.Consume{Queues: r.queues(topicOf(t)), Records: records, Prefetch: prefetch, Hooks: h}.Run(ctx)
@@ -114,9 +121,9 @@ func (r *rabbitInstance) consume(ctx context.Context, t *harness.Target, records
 // prefetch is enough for a consumer of this machine never to wait for the server to see its acknowledgement.
 const prefetch = 2000
 
+func (r *rabbitInstance) takes() bool { return r.what == quorum }
+
 // Drive does the case's workload.
 func (r *rabbitInstance) Drive(ctx context.Context, t *harness.Target) (harness.Figures, error) {
 	return measure(ctx, t, r)
 }
-
-var errNothing = errors.New("nothing was read")

@@ -37,6 +37,7 @@ type system interface {
 	produce(ctx context.Context, t *harness.Target, l drive.Load, record []byte) (load.Result, error)
 	// consume reads so many records of each partition; their bytes are those of the records alone.
 	consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error)
+	takes() bool // what is read is gone
 }
 
 // clean is a path that does not depend on where the process works.

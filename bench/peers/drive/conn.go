@@ -26,12 +26,12 @@ func Dial(ctx context.Context, addr string) (*Conn, error) {
 // goes out when it is due.
 func (c *Conn) Queue(l Load) { c.queuing = l.PerSecond == 0 }
 
-// direct is the size from which on a request is not copied, but sent by itself.
-const direct = 16 << 10
+// Direct is the size from which on a request is not copied, but sent by itself.
+const Direct = 16 << 10
 
 // Send sends a request, or lets it wait.
 func (c *Conn) Send(request []byte) error {
-	if c.queuing && len(request) < direct {
+	if c.queuing && len(request) < Direct {
 		c.queued = append(c.queued, request...)
 		return nil
 	}

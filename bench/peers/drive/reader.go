@@ -11,7 +11,7 @@ import (
 // Hooks are told of what a reader does; each may be nil.
 type Hooks struct {
 	Started func()              // the reader has asked for records
-	Each    func(record []byte) // one came; it is valid until Each returns
+	Each    func(record []byte) // one came to the first reader of a partition; it is valid until Each returns
 }
 
 // Began calls Started.

@@ -24,6 +24,10 @@ type Fetch struct {
 // Run reads until each reader has its records.
 func (f Fetch) Run(ctx context.Context) (load.Result, error) {
 	return drive.Read(ctx, f.Partitions*f.Readers, func(ctx context.Context, i int) (load.Result, error) {
+		f := f
+		if i >= f.Partitions {
+			f.Each = nil
+		}
 		return f.read(ctx, i%f.Partitions, i/f.Partitions)
 	})
 }

@@ -21,6 +21,10 @@ type Read struct {
 // Run reads until each reader has its records.
 func (f Read) Run(ctx context.Context) (load.Result, error) {
 	return drive.Read(ctx, f.Partitions*f.Readers, func(ctx context.Context, i int) (load.Result, error) {
+		f := f
+		if i >= f.Partitions {
+			f.Each = nil
+		}
 		return f.read(ctx, i%f.Partitions)
 	})
 }
