@@ -194,6 +194,11 @@ func (c *conn) fetch(ctx context.Context, f *fields, correlation int32) error {
 	f.take(4)
 	maxWait := time.Duration(f.i32()) * time.Millisecond
 	f.take(4 + 4 + 1 + 4 + 4)
+	if c.timer == nil { // the first: this client reads
+		c.timer = time.NewTimer(maxWait)
+		_ = c.c.(*net.TCPConn).SetWriteBuffer(socketBytes)
+		_ = c.c.(*net.TCPConn).SetReadBuffer(socketBytes)
+	}
 	if topics := f.i32(); topics < 1 {
 		return errShort
 	}
@@ -246,11 +251,7 @@ func (c *conn) fetch(ctx context.Context, f *fields, correlation int32) error {
 
 // wait says whether something came in time.
 func (c *conn) wait(ctx context.Context, grown <-chan struct{}, atMost time.Duration) bool {
-	if c.timer == nil {
-		c.timer = time.NewTimer(atMost)
-	} else {
-		c.timer.Reset(atMost)
-	}
+	c.timer.Reset(atMost)
 	defer c.timer.Stop()
 	select {
 	case <-grown:

@@ -9,6 +9,10 @@ import (
 	"sync"
 )
 
+// socketBytes is the size of the buffers of a socket whose client reads, as Kafka sets it by default: measured, a fetch then
+// takes a third less than with those that the system chooses, and a produce request takes a third more.
+const socketBytes = 102400
+
 // Options says how the server runs.
 type Options struct {
 	Dir          string
