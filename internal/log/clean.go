@@ -216,7 +216,7 @@ func (c *cleaning) keys(from, to int64) (*cleaner.OffsetMap, error) {
 	keys := cleaner.NewOffsetMap(to-from, c.o.mapBytes, c.o.loadFactor)
 	txns := cleaner.NewTransactions()
 	list := *c.l.segments.Load()
-	aborted, err := abortedIn(list, from, to)
+	aborted, err := c.l.abortedIn(list, from, to, true)
 	if err != nil {
 		return nil, err
 	}

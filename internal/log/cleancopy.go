@@ -102,7 +102,7 @@ func (c *cleaning) copy(s *segment, f *cleaner.Filter, w *cleanWriter) error {
 	if at < 0 || list[at] != s || at+1 >= len(list) {
 		return errNotOfLog
 	}
-	aborted, err := abortedIn(list[at:], s.base, list[at+1].base)
+	aborted, err := c.l.abortedIn(list[at:], s.base, list[at+1].base, true)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (c *cleaning) create(base int64) (*cleanWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.loaded, s.txn.loaded, s.used = true, true, true
+	s.loaded, s.txn.loaded, s.txn.verified, s.used = true, true, true, true
 	s.createdMs = c.now.UnixMilli()
 	return &cleanWriter{c: c, s: s, f: f}, nil
 }

@@ -52,11 +52,12 @@ var errLookAgain = errors.New("look again")
 // neighbours.
 type inspection struct {
 	w      *walker
-	base   int64   // of the segment
-	size   int64   // its batches end here
-	top    int64   // no offset of it reaches here
-	epochs *epochs // nil: not known
-	next   int64   // the offset that the next batch has at least; -1: not known
+	s      *segment // told of records of transactions; may be nil
+	base   int64    // of the segment
+	size   int64    // its batches end here
+	top    int64    // no offset of it reaches here
+	epochs *epochs  // nil: not known
+	next   int64    // the offset that the next batch has at least; -1: not known
 
 	before    int64 // position of the last batch
 	beforeEnd int64 // and the offset that was expected there
@@ -82,6 +83,9 @@ func (n *inspection) run(from, to int64, pay func(int) error) (reached, offset i
 			return pos, n.next, err, nil
 		case err != nil:
 			return pos, n.next, nil, err
+		}
+		if n.s != nil && b.IsTransactional() {
+			n.s.trust.transactional.Store(true)
 		}
 		n.gap = n.next >= 0 && b.BaseOffset() > n.next
 		n.before, n.beforeEnd = pos, n.next
@@ -154,7 +158,7 @@ func (l *Log) topOf(s *segment) (top int64, truncations int, err error) {
 
 // inspect makes ready to check a segment's batches, the first of which has at least an offset.
 func (l *Log) inspect(s *segment, f vfs.File, size, top, next int64) *inspection {
-	return &inspection{w: newWalker(f, walkChunk), base: s.base, size: size, top: top, epochs: l.epochs, next: next}
+	return &inspection{w: newWalker(f, walkChunk), s: s, base: s.base, size: size, top: top, epochs: l.epochs, next: next}
 }
 
 // findDamage looks from a position on, where a whole batch with at least an offset begins, for what is wrong below another

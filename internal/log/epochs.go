@@ -27,6 +27,8 @@ type epochs struct {
 	path string
 	list atomic.Pointer[[]epochEntry] // never changed in place
 
+	compared atomic.Bool // with the records: see compareEpochs
+
 	writing sync.Mutex   // guards what follows, and the file; taken after the log's mutex
 	saved   []epochEntry // what the file has
 }

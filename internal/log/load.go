@@ -26,14 +26,15 @@ func (l *Log) load() error {
 	if err := l.loadTopicID(); err != nil {
 		return err
 	}
-	if l.epochs, err = loadEpochs(l.fs, l.dir); err != nil {
+	lost, err := l.openEpochs()
+	if err != nil {
 		return err
 	}
 	list, err := l.listSegments(names)
 	if err != nil {
 		return err
 	}
-	return l.recover(list)
+	return l.recover(list, lost)
 }
 
 // create makes a log where there is none. Nothing is synced: the first flush does it, before it says that something is on
@@ -53,6 +54,7 @@ func (l *Log) create() error {
 		}
 	}
 	l.epochs = newEpochs(l.fs, l.dir)
+	l.epochs.compared.Store(true)
 	return l.startEmpty(l.o.LogStartOffset)
 }
 
@@ -80,7 +82,7 @@ func (l *Log) loadTopicID() error {
 	case err != nil:
 		return err
 	case derr != nil:
-		return derr
+		return fmt.Errorf("%w; restore it from the id that kafka-topics --describe shows (version: 0, topic_id: ID), or remove it, and the log is taken for that of the topic of this name", derr)
 	}
 	l.id = id
 	if l.o.TopicID != zero && l.o.TopicID != l.id {

@@ -25,6 +25,14 @@ const maxMetaBytes = 64 << 10
 // decodeMetaProperties reads a Java properties file. Version 0, of a ZooKeeper cluster, has broker.id for node.id.
 // Error: ErrCorrupt.
 func decodeMetaProperties(path string, b []byte) (MetaProperties, error) {
+	m, err := parseMetaProperties(path, b)
+	if err != nil {
+		err = fmt.Errorf("%w; write it again: version=1 (0 on ZooKeeper), cluster.id and node.id (broker.id) as this node's other directories or the other nodes have them, and the directory.id it had", err)
+	}
+	return m, err
+}
+
+func parseMetaProperties(path string, b []byte) (MetaProperties, error) {
 	m := MetaProperties{NodeID: -1}
 	if len(b) > maxMetaBytes {
 		return m, corrupt(path, "%d bytes are too many", len(b))

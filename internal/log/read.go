@@ -48,7 +48,7 @@ func (l *Log) read(offset, limit int64, maxBytes int, atLeastOne, committed bool
 		}
 		var txns []AbortedTxn
 		if err == nil && committed && slice.n > 0 {
-			if txns, err = abortedIn(list, offset, min(limit, slice.bound)); err != nil {
+			if txns, err = l.abortedIn(list, offset, min(limit, slice.bound), transactionalAt(list, slice.start)); err != nil {
 				slice.Close()
 			}
 		}

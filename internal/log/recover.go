@@ -16,25 +16,28 @@ import (
 // A batch that is damaged at the end of the log, at or past the recovery point, is a torn tail: it was never known to be
 // on disk, and is cut off. A damaged batch that had been flushed, or, unless the machine lost power, that has an intact
 // batch behind it, is not the trace of a crash; the log is refused with ErrCorrupt and its records are left as they are.
-func (l *Log) recover(list []*segment) error {
+//
+// lostEpochs says that the leader epochs are to be made anew.
+func (l *Log) recover(list []*segment, lostEpochs bool) error {
 	if n := len(list); n > 0 {
 		l.segments.Store(&list)
 	}
 	if len(list) == 0 {
 		return l.startEmpty(l.o.LogStartOffset)
 	}
-	l.start.Store(max(l.o.LogStartOffset, list[0].base))
+	l.start.Store(l.startAfter(l.o.LogStartOffset, list[0].base))
 
 	clean := l.o.CleanShutdown
+	last := lastWritten{epoch: -1}
 	if clean {
-		next, err := l.findEnd(list[len(list)-1])
+		next, found, err := l.findEnd(list[len(list)-1])
 		if isBadBatch(err) {
 			l.slog.Warn("the log does not end as a clean shutdown leaves it, it is recovered", "dir", l.dir, "error", err)
 			clean = false
 		} else if err != nil {
 			return err
 		}
-		l.next = next
+		l.next, last = next, found
 	}
 	var err error
 	if clean {
@@ -45,13 +48,16 @@ func (l *Log) recover(list []*segment) error {
 	if err != nil {
 		return err
 	}
-	if l.next < l.o.LogStartOffset {
+	if err := l.recoverEpochs(list, lostEpochs, last); err != nil {
+		return err
+	}
+	if l.next < l.start.Load() {
 		// The segments were removed by hand.
-		l.slog.Warn("the log ends before its start, it is emptied", "dir", l.dir, "end", l.next, "log_start", l.o.LogStartOffset)
+		l.slog.Warn("the log ends before its start, it is emptied", "dir", l.dir, "end", l.next, "log_start", l.start.Load())
 		if err := l.dropSegments(list); err != nil {
 			return err
 		}
-		return l.startEmpty(l.o.LogStartOffset)
+		return l.startEmpty(l.start.Load())
 	}
 	return l.enterService(list, clean)
 }
@@ -85,19 +91,21 @@ func (l *Log) startEmpty(offset int64) error {
 }
 
 // findEnd walks from the last index entry of a segment to its end. Error: one that isBadBatch tells.
-func (l *Log) findEnd(s *segment) (int64, error) {
+func (l *Log) findEnd(s *segment) (next int64, last lastWritten, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	last.epoch = -1
 	if err := s.load(); err != nil {
-		return 0, err
+		return 0, last, err
 	}
-	pos, next, size := int64(0), s.base, s.size.Load()
+	pos, size := int64(0), s.size.Load()
+	next = s.base
 	if size == 0 {
-		return next, nil
+		return next, last, nil
 	}
 	f, err := s.acquireLocked()
 	if err != nil {
-		return 0, err
+		return 0, last, err
 	}
 	defer f.release()
 	w := newWalker(f, walkChunk)
@@ -109,12 +117,12 @@ func (l *Log) findEnd(s *segment) (int64, error) {
 	for pos < size {
 		b, bytes, err := w.header(pos, size)
 		if err != nil {
-			return 0, err
+			return 0, last, err
 		}
 		if b.BaseOffset() < next || !s.fits(b.LastOffset()) {
-			return 0, corrupt(s.path(logSuffix), "position %d: offset %d after offset %d", pos, b.BaseOffset(), next-1)
+			return 0, last, corrupt(s.path(logSuffix), "position %d: offset %d after offset %d", pos, b.BaseOffset(), next-1)
 		}
-		next = b.NextOffset()
+		next, last = b.NextOffset(), lastWritten{b.BaseOffset(), b.LeaderEpoch()}
 		if pos == 0 {
 			s.firstTs = b.MaxTimestamp()
 		}
@@ -126,15 +134,14 @@ func (l *Log) findEnd(s *segment) (int64, error) {
 			s.firstTs = b.MaxTimestamp()
 		}
 	}
-	return next, nil
+	return next, last, nil
 }
 
-// loadClean takes the producers from the snapshot that the shutdown left, or the last one before.
+// loadClean takes the producers from the snapshot that the shutdown left, or from the last one before and the records behind
+// it. Without any, and without records, there were none to keep.
 func (l *Log) loadClean(list []*segment) error {
-	if len(l.snapshots) == 0 {
-		// Closed without any: there were none to keep.
-		l.producers.reset(l.next)
-		return nil
+	if n := len(l.snapshots); l.next > l.start.Load() && (n == 0 || l.snapshots[n-1] < l.next) {
+		l.slog.Warn("the producer snapshot of the last shutdown is missing; the producers are found from the records", "dir", l.dir, "end", l.next)
 	}
 	return l.restoreProducers(l.next, max(l.o.HighWatermark, l.start.Load()))
 }
@@ -294,7 +301,7 @@ func (r *recovery) save(size int64) error {
 		return err
 	}
 	path := s.path(txnIndexSuffix)
-	s.txn = txnIndex{list: r.txns, loaded: true, dirty: len(r.txns) > 0}
+	s.txn = txnIndex{list: r.txns, loaded: true, verified: true, dirty: len(r.txns) > 0}
 	if len(r.txns) == 0 {
 		if err := removeFile(l.fs, path); err != nil {
 			return err

@@ -32,6 +32,8 @@ type segment struct {
 	written int64        // in the file; the log's mutex guards it
 	trust   trust
 
+	verifying sync.Mutex // see verifyTxns; taken before the others
+
 	mu         sync.Mutex
 	file       *segmentFile // nil while not open
 	gone       bool
@@ -145,7 +147,7 @@ func (s *segment) sweep() {
 		s.loaded, s.idx, s.tidx = false, offsetIndex{}, timeIndex{}
 	}
 	s.distrust()
-	if !s.txn.dirty {
+	if !s.txn.dirty && (!s.txn.verified || len(s.txn.list) > maxKeptTxns) {
 		s.txn = txnIndex{}
 	}
 }
@@ -183,7 +185,7 @@ func createSegment(fsys vfs.FS, files *openFiles, dir string, base int64, cfg *C
 		}
 	}
 	s.keepOpen(f)
-	s.loaded, s.txn.loaded, s.used = true, true, true
+	s.loaded, s.txn.loaded, s.txn.verified, s.used = true, true, true, true
 	s.createdMs = now.UnixMilli()
 	// A crash can leave a transaction index without its segment.
 	err = removeFile(fsys, s.path(txnIndexSuffix))

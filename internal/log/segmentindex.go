@@ -155,10 +155,25 @@ func (s *segment) compareIndexes() error {
 	}
 	// The largest timestamp is what retention goes by.
 	last := s.tidx.last()
-	if s.hasTimestamp(w, s.idx.lookup(int64(last.offset)-1), size, last) {
-		return nil
+	if !s.hasTimestamp(w, s.idx.lookup(int64(last.offset)-1), size, last) {
+		return corrupt(s.path(timeIndexSuffix), "entry %v: no batch that ends at that offset has that timestamp", last)
 	}
-	return corrupt(s.path(timeIndexSuffix), "entry %v: no batch that ends at that offset has that timestamp", last)
+	// Of a file that lost its last entries, the batches behind the last one of the other index tell.
+	pos := int64(0)
+	if n := len(s.idx.entries); n > 0 {
+		pos = int64(s.idx.entries[n-1].position)
+	}
+	for pos < size {
+		b, bytes, err := w.header(pos, size)
+		if err != nil {
+			return nil // for others to find
+		}
+		if b.MaxTimestamp() > last.timestampMs {
+			return corrupt(s.path(timeIndexSuffix), "it ends with %v, and the batch at offset %d has timestamp %d", last, b.BaseOffset(), b.MaxTimestamp())
+		}
+		pos += bytes
+	}
+	return nil
 }
 
 // rebuild makes the indexes of a sealed segment from its batches and writes them. Error: ErrCorrupt if the segment

@@ -101,6 +101,21 @@ func (l *Log) Partition() int32 { return l.o.Partition }
 // TopicID is the topic's id; zero if unknown.
 func (l *Log) TopicID() [16]byte { return l.id }
 
+// AssignTopicID notes the topic's id in a log that has none, since it is from before topic ids, or its partition.metadata was
+// lost. It must not be called while others read the id.
+func (l *Log) AssignTopicID(id [16]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	err := vfs.ReplaceFile(l.fs, filepath.Join(l.dir, partitionMetadataFile), encodePartitionMetadata(id), true)
+	if err == nil {
+		l.id = id
+	}
+	return l.writeFailed(err)
+}
+
 // Dir is the partition's directory.
 func (l *Log) Dir() string { return l.o.Dir }
 
@@ -192,6 +207,11 @@ func (l *Log) EpochForOffset(offset int64) int32 { return l.epochs.forOffset(off
 
 // EndOffsetForEpoch gives the largest epoch not above the asked one and where it ends; -1, -1 if unknown (KIP-101).
 func (l *Log) EndOffsetForEpoch(epoch int32) (foundEpoch int32, endOffset int64) {
+	if epoch < l.epochs.latest() && !l.epochs.compared.Load() {
+		if err := l.compareEpochs(); err != nil {
+			l.slog.Warn("the leader epochs could not be compared with the records", "error", err)
+		}
+	}
 	return l.epochs.endOffset(epoch, l.EndOffset())
 }
 

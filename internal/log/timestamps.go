@@ -115,7 +115,7 @@ func (l *Log) firstAtOrAfter(s *segment, ts, from, end int64) (timestampOffset, 
 	defer f.release()
 	w := newWalker(f, lookChunk)
 	defer w.close()
-	if own > 0 && entry.timestampMs >= 0 && !s.hasTimestamp(w, from0, size, entry) {
+	if entry.timestampMs >= 0 && !s.hasTimestamp(w, from0, size, entry) {
 		return notFound, l.findDamage(s, f, size, 0, s.base, size)
 	}
 	for position < size {

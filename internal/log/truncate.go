@@ -320,24 +320,16 @@ func (l *Log) replayProducers(from, end int64) error {
 }
 
 func (l *Log) replaySegment(s *segment, from, end int64) error {
-	return l.walkHeaders(s, from, end, func(b record.Batch, w *walker, pos, limit int64) (err error) {
-		if !b.HasProducerID() {
-			return nil
-		}
-		if b.IsControl() {
-			if b, err = w.batch(pos, limit); err != nil {
-				return corruptBatch(s, err)
-			}
-		}
-		if err := l.producers.replay(b, func(completedTxn, int64) error { return nil }); err != nil {
-			return corruptBatch(s, err)
-		}
-		return nil
-	})
+	return l.replayInto(&l.producers, s, max(s.written, s.size.Load()), from, end, func(completedTxn, int64) error { return nil })
 }
 
-// walkHeaders gives the headers of the batches that start between two offsets in a segment, with their positions.
+// walkHeaders gives the headers of the batches that start between two offsets in a segment, with their positions. mu is held.
 func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w *walker, pos, limit int64) error) error {
+	return walkBatches(s, max(s.written, s.size.Load()), from, end, do)
+}
+
+// walkBatches is walkHeaders of the bytes below limit. It needs no lock.
+func walkBatches(s *segment, limit, from, end int64, do func(b record.Batch, w *walker, pos, limit int64) error) error {
 	f, err := s.acquire()
 	if err != nil {
 		return err
@@ -345,7 +337,6 @@ func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w
 	defer f.release()
 	w := newWalker(f, walkChunk)
 	defer w.close()
-	limit := max(s.written, s.size.Load())
 	own := s.trust.own.Load()
 	pos := int64(0)
 	if from > s.base {

@@ -11,10 +11,12 @@ import (
 // flipped must never be served. So that the readers of the log's end pay one comparison, the bytes from own on are good
 // without a look at anything else.
 type trust struct {
-	own     atomic.Int64 // from this position on
-	spans   []span       // checked below own; ascending, apart from each other; guarded by the segment's mu
-	damaged []*Damage    // known to be bad, ascending; guarded by the segment's mu
-	holes   bool         // the indexes were built without the damaged batches; guarded by the segment's mu
+	own atomic.Int64 // from this position on
+	// transactional: records of transactions were among those that were checked, or may have been.
+	transactional atomic.Bool
+	spans         []span    // checked below own; ascending, apart from each other; guarded by the segment's mu
+	damaged       []*Damage // known to be bad, ascending; guarded by the segment's mu
+	holes         bool      // the indexes were built without the damaged batches; guarded by the segment's mu
 }
 
 // span is a range of positions.

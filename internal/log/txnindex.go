@@ -60,10 +60,14 @@ func decodeTxnIndex(path string, b []byte, base int64) ([]AbortedTxn, error) {
 // txnIndex is a segment's transaction index. It is read when it is asked for, since few segments have one, and then
 // kept.
 type txnIndex struct {
-	list   []AbortedTxn
-	loaded bool
-	dirty  bool // written since the last sync
+	list     []AbortedTxn
+	loaded   bool
+	dirty    bool // written since the last sync
+	verified bool // the list is what the batches say: see verifyTxns
 }
+
+// maxKeptTxns is how many verified entries a segment that nobody uses keeps in memory, so that they need not be compared again.
+const maxKeptTxns = 1000
 
 func (x *txnIndex) load(fsys vfs.FS, path string, base int64) error {
 	if x.loaded {
@@ -80,9 +84,15 @@ func (x *txnIndex) load(fsys vfs.FS, path string, base int64) error {
 	return nil
 }
 
-// add appends an entry to list and file.
+// add appends an entry to list and file. Of a damaged file nothing is kept; what was in it is worked out again before
+// somebody goes by it.
 func (x *txnIndex) add(fsys vfs.FS, path string, base int64, t AbortedTxn) error {
-	if err := x.load(fsys, path, base); err != nil {
+	err := x.load(fsys, path, base)
+	if errors.Is(err, ErrCorrupt) {
+		x.list, x.loaded = nil, true
+		err = cutFile(fsys, path, 0)
+	}
+	if err != nil {
 		return err
 	}
 	f, err := fsys.OpenWrite(path)
@@ -144,7 +154,7 @@ func (x *txnIndex) overlapping(dst []AbortedTxn, from, to int64) (_ []AbortedTxn
 // offsets from to to (exclusive).
 func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
 	for {
-		txns, err := abortedIn(*l.segments.Load(), from, to)
+		txns, err := l.abortedIn(*l.segments.Load(), from, to, true)
 		if !errors.Is(err, errGone) {
 			return txns, err
 		}
@@ -152,18 +162,6 @@ func (l *Log) AbortedTxns(from, to int64) ([]AbortedTxn, error) {
 			return nil, err
 		}
 	}
-}
-
-func abortedIn(list []*segment, from, to int64) ([]AbortedTxn, error) {
-	var txns []AbortedTxn
-	for i := max(floor(list, from), 0); i < len(list); i++ {
-		var done bool
-		var err error
-		if txns, done, err = list[i].aborted(txns, from, to); done || err != nil {
-			return txns, err
-		}
-	}
-	return txns, nil
 }
 
 // aborted adds a segment's entries that matter to a read of [from, to). done says that no later segment has another.

@@ -398,6 +398,11 @@ func (m *Manager) openLog(p *Partition, mp *metadata.Partition) {
 			return
 		}
 	}
+	if metadata.UUID(l.TopicID()).IsZero() && !p.id.IsZero() {
+		if err := l.AssignTopicID(p.id); err != nil {
+			m.o.Logger.Warn("the topic's id is not noted in a log that has none", "dir", l.Dir(), "error", err.Error())
+		}
+	}
 	l.SetConfig(p.config.Load().Log)
 	if err := l.FlushRecovered(); err != nil {
 		m.o.Logger.Error("cannot flush what a crash left of a log; the partition is offline", "dir", l.Dir(), "error", err.Error())
