@@ -8,19 +8,14 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"regexp"
-	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"gregor/bench/cases"
 	"gregor/bench/harness"
-	"gregor/bench/peers"
 	"gregor/bench/plot"
 )
 
@@ -44,100 +39,105 @@ func run(ctx context.Context, args []string) error {
 			return plot.Draw(args[1:])
 		}
 	}
-	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := f.String("cases", ".", "which cases, a regular expression of the whole name")
-	on := f.String("servers", ".", "which servers, a regular expression of the whole name")
-	rounds := f.Int("rounds", 3, "runs that count, of each case on each server in turn")
-	discard := f.Int("discard", 1, "rounds before them that do not count")
-	settle := f.Float64("settle", 15, "seconds of a run that does not count on Apache Kafka, whose code is compiled meanwhile")
-	seconds := f.Float64("seconds", 3, "length of what is measured in a run")
-	warmup := f.Float64("warmup", 0.5, "seconds before it, in every run")
-	touch := f.Int("touch", 1500, "MB of memory that are touched before each run")
-	dir := f.String("dir", "", "where the servers have their data; empty: below the system's directory for temporary files")
-	port := f.Int("port", 31000, "the first port that servers get")
-	file := f.String("json", "", "file to write every run to")
-	list := f.Bool("list", false, "list cases and servers")
-	var others peers.Programs
-	f.StringVar(&others.NATS, "nats", "", "nats-server's program (make bench-peers builds it); empty: not measured")
-	f.StringVar(&others.RabbitMQ, "rabbitmq", "", "rabbitmq-server's program, for its quorum queues and streams; empty: not measured")
-	quiet := f.Bool("quiet", false, "only the tables, not each run")
-	var set []string
-	f.Func("set", "KEY=VALUE of server.properties, for every server that reads it; may be repeated", func(s string) error {
-		set = append(set, s)
-		return nil
-	})
-	var gregors []harness.Gregor
-	f.Func("gregor", "[NAME=]BINARY: gregor's program, or several under names of their own to be compared (default gregor=$GREGOR_BINARY or build/gregor)", func(s string) error {
-		name, binary, ok := strings.Cut(s, "=")
-		if !ok {
-			name, binary = "gregor", s
-		}
-		gregors = append(gregors, harness.Gregor{As: name, Binary: binary})
-		return nil
-	})
-	if err := f.Parse(args); err != nil {
+	c, err := parse(args)
+	if err != nil {
 		return err
 	}
-	if len(gregors) == 0 {
-		binary := os.Getenv("GREGOR_BINARY")
-		if binary == "" {
-			binary = "build/gregor"
+	if c.list {
+		for _, one := range c.cases {
+			fmt.Printf("%-18s %s\n", one.Name, one.Title)
 		}
-		gregors = []harness.Gregor{{As: "gregor", Binary: binary}}
-	}
-	servers := []harness.Server{harness.Apache{}}
-	for _, g := range gregors {
-		servers = append(servers, g)
-	}
-	servers = append(servers, harness.Limit{})
-	servers = append(servers, others.Servers()...)
-	all := cases.All()
-	for i := range all {
-		all[i].Config.Extra = slices.Concat(all[i].Config.Extra, set)
-	}
-	if *list {
-		for _, c := range all {
-			fmt.Printf("%-12s %s\n", c.Name, c.Title)
-		}
-		for _, s := range servers {
+		for _, s := range c.servers {
 			fmt.Println("server", s.Name())
 		}
 		return nil
 	}
-	o := harness.Options{Rounds: *rounds, Discard: *discard, Time: time.Duration(*seconds * float64(time.Second)), Warmup: time.Duration(*warmup * float64(time.Second)),
-		Settle: time.Duration(*settle * float64(time.Second)), Touch: *touch, Dir: *dir, Port: *port, Binary: gregors[0].Binary, Out: os.Stderr}
-	if *quiet {
-		o.Out = nil
+	outcomes, err := c.measure(ctx)
+	for _, o := range outcomes {
+		fmt.Println(o.Table())
 	}
-	var err error
-	if o.Cases, err = whole(*only); err != nil {
-		return err
-	}
-	if o.Servers, err = whole(*on); err != nil {
-		return err
-	}
-	outcomes, err := harness.Run(ctx, o, servers, all)
-	r := harness.Report{Command: "bench " + strings.Join(args, " "), Machine: harness.ThisMachine(), Rounds: *rounds, Seconds: *seconds, Cases: outcomes}
-	for _, c := range outcomes {
-		fmt.Println(c.Table())
-	}
-	if *file == "" || err != nil {
-		return err
-	}
-	out, err := os.Create(*file)
 	if err != nil {
 		return err
 	}
-	if err := r.WriteJSON(out); err != nil {
-		return err
+	if c.expect != "" {
+		if err := c.check(ctx, outcomes); err != nil {
+			return err
+		}
 	}
-	return out.Close()
+	return c.report(outcomes)
 }
 
-// whole compiles an expression that must fit the whole name; a comma may stand between alternatives, and . is any name.
-func whole(s string) (*regexp.Regexp, error) {
-	if s == "." {
-		s = ".*"
+// measure has the command stand beside what it measured.
+func (c *command) measure(ctx context.Context) ([]harness.Outcome, error) {
+	outcomes, err := harness.Run(ctx, c.options, c.servers, c.cases)
+	for i := range outcomes {
+		outcomes[i].Command = "build/bench " + strings.Join(c.args, " ")
 	}
-	return regexp.Compile("^(" + strings.ReplaceAll(s, ",", "|") + ")$")
+	return outcomes, err
+}
+
+// check compares with what is expected. What has fallen is measured again: something else may have run on the machine.
+func (c *command) check(ctx context.Context, outcomes []harness.Outcome) error {
+	e, err := harness.ReadExpectation(c.expect)
+	if err != nil {
+		return err
+	}
+	say := func(line string) { fmt.Println(line) }
+	bad, err := e.Check(outcomes, c.main, say)
+	if err != nil || len(bad) == 0 {
+		return err
+	}
+	fmt.Println("measured again:", strings.Join(bad, ", "))
+	if c.options.Cases, err = whole(strings.Join(bad, "|")); err != nil {
+		return err
+	}
+	if outcomes, err = c.measure(ctx); err != nil {
+		return err
+	}
+	if bad, err = e.Check(outcomes, c.main, say); err == nil && len(bad) > 0 {
+		err = fmt.Errorf("%s: slower than %s says, twice", strings.Join(bad, ", "), c.expect)
+	}
+	return err
+}
+
+// report writes the file and the document that the flags name.
+func (c *command) report(outcomes []harness.Outcome) error {
+	r := harness.Report{Machine: harness.ThisMachine(), Cases: outcomes}
+	if c.merge || c.document != "" && len(outcomes) == 0 {
+		before, err := harness.ReadReport(c.json)
+		if err != nil {
+			return err
+		}
+		var names []string
+		for _, one := range c.cases {
+			names = append(names, one.Name)
+		}
+		if len(outcomes) == 0 {
+			r.Machine = before.Machine
+		}
+		r = before.Merge(r, names)
+	}
+	if c.json != "" && len(outcomes) > 0 {
+		if err := r.WriteFile(c.json); err != nil {
+			return err
+		}
+	}
+	if c.document == "" {
+		return nil
+	}
+	text, err := os.ReadFile(c.document)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct{ name, body string }{
+		{"goals", harness.Goals(cases.Goals, r.Cases, c.main)},
+		{"figures", r.Figures()},
+	} {
+		changed, err := harness.Document(string(text), part.name, part.body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.document, err)
+		}
+		text = []byte(changed)
+	}
+	return os.WriteFile(c.document, text, 0o644)
 }

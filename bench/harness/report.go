@@ -3,19 +3,15 @@ package harness
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"runtime"
 	"strings"
 )
 
-// Report is everything that one command measured.
+// Report is what was measured.
 type Report struct {
-	Command string    `json:"command"`
 	Machine Machine   `json:"machine"`
-	Rounds  int       `json:"rounds"`
-	Seconds float64   `json:"seconds"`
 	Cases   []Outcome `json:"cases"`
 }
 
@@ -48,11 +44,13 @@ func ThisMachine() Machine {
 	return m
 }
 
-// WriteJSON writes all of it, run by run.
-func (r Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", " ")
-	return e.Encode(r)
+// WriteFile writes all of it, run by run.
+func (r Report) WriteFile(path string) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
 // Peers are the servers that others are compared with.

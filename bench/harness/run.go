@@ -38,6 +38,7 @@ type Column struct {
 type Outcome struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
+	Command string   `json:"command"` // that measured it
 	Main    string   `json:"main"`
 	Show    []string `json:"show"`
 	Columns []Column `json:"servers"`
