@@ -117,14 +117,10 @@ func (e *Engine) Start(h journal.Handler) error {
 
 // Append implements journal.Journal.
 func (e *Engine) Append(epoch int32, offset, timestampMs int64, values [][]byte) error {
-	b := record.NewBuilder(record.BuilderOptions{BaseOffset: offset, LeaderEpoch: epoch})
-	for _, v := range values {
-		b.Append(timestampMs, nil, v)
+	batch, err := journal.Encode(epoch, offset, timestampMs, values)
+	if err != nil {
+		return err
 	}
-	if b.Len() > journal.MaxBatchBytes {
-		return fmt.Errorf("%w: %d records are %d bytes, over %d", journal.ErrTooLarge, len(values), b.Len(), journal.MaxBatchBytes)
-	}
-	batch := b.Build()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
