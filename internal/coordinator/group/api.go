@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"gregor/internal/coordinator"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -12,7 +14,7 @@ import (
 func ask[R kmsg.Response](s *Service, group string, e Event, done func(R), fail func(*kerr.Error) R) {
 	s.runtime.Submit(s.PartitionFor(group), e, func(r kmsg.Response, err error) {
 		if err != nil {
-			done(fail(errorFor(err)))
+			done(fail(coordinator.Code(err)))
 			return
 		}
 		done(r.(R))

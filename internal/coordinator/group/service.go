@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"gregor/internal/coordinator"
@@ -123,15 +122,4 @@ func (s *Service) OnTopicsDeleted(names []string) {
 func isRefused(err error) bool {
 	r := coordinator.Refused{}
 	return errors.As(err, &r)
-}
-
-// errorFor is Kafka's code for an error of the shell.
-func errorFor(err error) *kerr.Error {
-	switch {
-	case errors.Is(err, coordinator.ErrNotCoordinator):
-		return kerr.NotCoordinator
-	case errors.Is(err, coordinator.ErrLoading):
-		return kerr.CoordinatorLoadInProgress
-	}
-	return kerr.CoordinatorNotAvailable
 }

@@ -3,6 +3,8 @@ package group
 import (
 	"sync"
 
+	"gregor/internal/coordinator"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -74,7 +76,7 @@ func (s *Service) OffsetFetch(c Caller, req *kmsg.OffsetFetchRequest, done func(
 				continue
 			}
 			r.Groups[i] = kmsg.NewOffsetFetchResponseGroup()
-			r.Groups[i].Group, r.Groups[i].ErrorCode = req.Groups[i].Group, errorFor(err).Code
+			r.Groups[i].Group, r.Groups[i].ErrorCode = req.Groups[i].Group, coordinator.Code(err).Code
 		}
 	}, func() { done(r) })
 }
@@ -112,7 +114,7 @@ func (s *Service) DescribeGroups(c Caller, req *kmsg.DescribeGroupsRequest, done
 				continue
 			}
 			r.Groups[i] = kmsg.NewDescribeGroupsResponseGroup()
-			r.Groups[i].Group, r.Groups[i].ErrorCode = wanted[i], errorFor(err).Code
+			r.Groups[i].Group, r.Groups[i].ErrorCode = wanted[i], coordinator.Code(err).Code
 		}
 	}, func() { done(r) })
 }
@@ -136,7 +138,7 @@ func (s *Service) DeleteGroups(c Caller, req *kmsg.DeleteGroupsRequest, done fun
 				continue
 			}
 			r.Groups[i] = kmsg.NewDeleteGroupsResponseGroup()
-			r.Groups[i].Group, r.Groups[i].ErrorCode = wanted[i], errorFor(err).Code
+			r.Groups[i].Group, r.Groups[i].ErrorCode = wanted[i], coordinator.Code(err).Code
 		}
 	}, func() { done(r) })
 }
@@ -152,7 +154,7 @@ func (s *Service) ListGroups(c Caller, req *kmsg.ListGroupsRequest, done func(*k
 	s.spread(parts, func(part) Event { return Event{Caller: c, Request: req} }, func(_ part, reply kmsg.Response, err error) {
 		if err == nil {
 			r.Groups = append(r.Groups, reply.(*kmsg.ListGroupsResponse).Groups...)
-		} else if e := errorFor(err); e != kerr.NotCoordinator {
+		} else if e := coordinator.Code(err); e != kerr.NotCoordinator {
 			r.ErrorCode = e.Code
 		}
 	}, func() {

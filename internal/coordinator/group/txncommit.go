@@ -98,7 +98,7 @@ func (s *Service) TxnOffsetCommit(c Caller, req *kmsg.TxnOffsetCommitRequest, gu
 		case isRefused(err):
 			done(nil, err)
 		case err != nil:
-			done(refuseTxnCommit(req, errorFor(err)), nil)
+			done(refuseTxnCommit(req, coordinator.Code(err)), nil)
 		default:
 			done(r.(*kmsg.TxnOffsetCommitResponse), nil)
 		}
@@ -116,7 +116,7 @@ func (s *Service) EndTransaction(partition int32, m coordinator.Marker, done fun
 		case isRefused(err):
 			done(nil, err)
 		default:
-			done(errorFor(err), nil)
+			done(coordinator.Code(err), nil)
 		}
 	})
 }

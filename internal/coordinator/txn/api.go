@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"gregor/internal/coordinator"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -40,7 +42,7 @@ func (s *Service) withID(id string, event func(newID int64) Event, done func(Rep
 	partition := s.PartitionFor(id)
 	s.runtime.Submit(partition, event(noProducerID), func(r Reply, err error) {
 		if err != nil {
-			done(nil, errorFor(err))
+			done(nil, coordinator.Code(err))
 			return
 		}
 		if _, needs := r.(needsID); !needs {
@@ -54,7 +56,7 @@ func (s *Service) withID(id string, event func(newID int64) Event, done func(Rep
 			}
 			s.runtime.Submit(partition, event(newID), func(r Reply, err error) {
 				if err != nil {
-					done(nil, errorFor(err))
+					done(nil, coordinator.Code(err))
 					return
 				}
 				done(r, nil)
@@ -72,7 +74,7 @@ func (s *Service) AddPartitions(id string, p Producer, partitions []TopicPartiti
 	}
 	s.runtime.Submit(s.PartitionFor(id), &addPartitions{id: id, producer: p, partitions: partitions, version: version}, func(r Reply, err error) {
 		if err != nil {
-			done(errorFor(err))
+			done(coordinator.Code(err))
 			return
 		}
 		done(r.(addReply).err)
@@ -94,7 +96,7 @@ func (s *Service) VerifyPartitions(id string, p Producer, partitions []TopicPart
 	}
 	s.runtime.Submit(s.PartitionFor(id), &addPartitions{id: id, producer: p, partitions: partitions, verifyOnly: true}, func(r Reply, err error) {
 		if err != nil {
-			all(errorFor(err))
+			all(coordinator.Code(err))
 			return
 		}
 		reply := r.(addReply)
@@ -143,7 +145,7 @@ func (s *Service) Describe(id string, done func(*kmsg.DescribeTransactionsRespon
 	}
 	s.runtime.Submit(s.PartitionFor(id), &describe{id}, func(r Reply, err error) {
 		if err != nil {
-			refuse(errorFor(err))
+			refuse(coordinator.Code(err))
 			return
 		}
 		done(r.(*kmsg.DescribeTransactionsResponseTransactionState))
@@ -184,7 +186,7 @@ func (s *Service) List(req *kmsg.ListTransactionsRequest, done func(*kmsg.ListTr
 			switch {
 			case err == nil:
 				resp.TransactionStates = append(resp.TransactionStates, r.([]kmsg.ListTransactionsResponseTransactionState)...)
-			case errorFor(err) != kerr.NotCoordinator: // else it went to another broker, which is asked too
+			case coordinator.Code(err) != kerr.NotCoordinator: // else it went to another broker, which is asked too
 				resp.ErrorCode = kerr.CoordinatorLoadInProgress.Code
 			}
 			left--

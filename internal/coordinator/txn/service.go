@@ -1,11 +1,8 @@
 package txn
 
 import (
-	"errors"
 	"log/slog"
 	"sync/atomic"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"gregor/internal/coordinator"
 )
@@ -120,15 +117,4 @@ func (s *Service) LeadersChanged() { s.sender.retryNow() }
 // written tells the machine that a transaction's markers are.
 func (s *Service) written(partition int32, m *Markers, done func(error)) {
 	s.runtime.Submit(partition, &markersWritten{m}, func(_ Reply, err error) { done(err) })
-}
-
-// errorFor is Kafka's code for an error of the shell.
-func errorFor(err error) *kerr.Error {
-	switch {
-	case errors.Is(err, coordinator.ErrNotCoordinator):
-		return kerr.NotCoordinator
-	case errors.Is(err, coordinator.ErrLoading):
-		return kerr.CoordinatorLoadInProgress
-	}
-	return kerr.CoordinatorNotAvailable
 }
