@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -131,14 +130,7 @@ func explainDir(err error, setting string) error {
 	default:
 		return err
 	}
-	who := "another process"
-	switch {
-	case locked.PID == os.Getpid():
-		who = "this process"
-	case locked.PID > 0:
-		who = holder.Process{PID: locked.PID, Command: holder.CommandOf(locked.PID)}.String()
-	}
-	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in %s", log.ErrLocked, filepath.Dir(locked.Path), who, setting)
+	return fmt.Errorf("%w: %s is held by %s; stop it, or use another directory in %s", log.ErrLocked, filepath.Dir(locked.Path), holder.OfLock(locked.PID), setting)
 }
 
 // metadataDir is metadata.log.dir when it is not one of log.dirs: it has a lock and an identity of its own.

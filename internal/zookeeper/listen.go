@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -48,14 +47,7 @@ func explainDir(err error) error {
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &locked):
-		who := "another process"
-		switch {
-		case locked.PID == os.Getpid():
-			who = "this process"
-		case locked.PID > 0:
-			who = holder.Process{PID: locked.PID, Command: holder.CommandOf(locked.PID)}.String()
-		}
-		return fmt.Errorf("%w: %s is held by %s; stop it, or use another dataDir", ErrDirInUse, filepath.Dir(locked.Path), who)
+		return fmt.Errorf("%w: %s is held by %s; stop it, or use another dataDir", ErrDirInUse, filepath.Dir(locked.Path), holder.OfLock(locked.PID))
 	case errors.As(err, &path):
 		return fmt.Errorf("%w; dataDir and dataLogDir must be directories that this user may make and write", err)
 	}
