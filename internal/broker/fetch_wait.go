@@ -13,10 +13,11 @@ type fetchWaiter struct {
 	f     *fetching
 	parts []partWaiter
 
-	mu    sync.Mutex
-	total int64 // bytes known to be readable
-	ended bool
-	timer *time.Timer
+	mu     sync.Mutex
+	total  int64 // bytes known to be readable
+	ended  bool
+	answer bool // what it ended with
+	timer  *time.Timer
 }
 
 // partWaiter is the waiter on one partition.
@@ -96,21 +97,23 @@ func (w *fetchWaiter) end(answer bool) {
 		w.mu.Unlock()
 		return
 	}
-	w.ended = true
+	w.ended, w.answer = true, answer
 	w.timer.Stop()
 	w.mu.Unlock()
-	started := w.f.b.server.start(func() {
-		w.remove()
-		if !answer {
-			w.f.r.Drop()
-			return
-		}
-		w.f.r.blocks = true
-		w.f.again()
-		out, _ := w.f.read()
-		w.f.reply(out)
-	})
-	if !started { // the broker is closed, and every connection with it
+	if !w.f.b.server.do(w) { // the broker is closed, and every connection with it
 		w.f.r.Drop()
 	}
+}
+
+// run is the end of the wait, on its goroutine.
+func (w *fetchWaiter) run() {
+	w.remove()
+	if !w.answer {
+		w.f.r.Drop()
+		return
+	}
+	w.f.r.blocks = true
+	w.f.again()
+	out, _ := w.f.read()
+	w.f.reply(out)
 }

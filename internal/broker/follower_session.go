@@ -50,10 +50,11 @@ func (f *fetching) followerFetch(timeout time.Duration) {
 
 // followerWait is a long poll of a follower.
 type followerWait struct {
-	f     *fetching
-	timer atomic.Pointer[time.Timer]
-	once  sync.Once
-	over  atomic.Bool
+	f      *fetching
+	timer  atomic.Pointer[time.Timer]
+	once   sync.Once
+	over   atomic.Bool
+	answer bool // what it ended with
 }
 
 func (w *followerWait) isOver() bool { return w.over.Load() }
@@ -66,21 +67,24 @@ func (w *followerWait) end(answer bool) {
 			t.Stop()
 		}
 		w.f.session.unpark(w)
-		started := w.f.b.server.start(func() {
-			if !answer {
-				w.f.r.Drop()
-				return
-			}
-			w.f.r.blocks = true
-			w.f.gatherDirty()
-			out, _ := w.f.read()
-			w.f.keepDirty(out)
-			w.f.reply(out)
-		})
-		if !started { // the broker is closed, and every connection with it
+		w.answer = answer
+		if !w.f.b.server.do(w) { // the broker is closed, and every connection with it
 			w.f.r.Drop()
 		}
 	})
+}
+
+// run is the end of the wait, on a goroutine of its own.
+func (w *followerWait) run() {
+	if !w.answer {
+		w.f.r.Drop()
+		return
+	}
+	w.f.r.blocks = true
+	w.f.gatherDirty()
+	out, _ := w.f.read()
+	w.f.keepDirty(out)
+	w.f.reply(out)
 }
 
 // empty answers that there is no news: what there is goes with the request that has come.

@@ -47,12 +47,14 @@ type server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
 	byIP      map[string]int
+	workers   workers
 }
 
 func newServer(b *Broker) *server {
 	s := &server{
 		b: b, shapes: wire.NewShapes(),
 		listeners: make(map[net.Listener]struct{}), conns: make(map[*Conn]struct{}), byIP: make(map[string]int),
+		workers: workers{next: make(chan task, maxIdleWorkers)},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.budget = newBudget(-1)
@@ -174,17 +176,6 @@ func (s *server) forget(c *Conn) {
 	if s.byIP[c.host]--; s.byIP[c.host] == 0 {
 		delete(s.byIP, c.host)
 	}
-}
-
-// start runs f on a goroutine that close waits for. It reports false when the server is closed already.
-func (s *server) start(f func()) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return false
-	}
-	s.wg.Go(f)
-	return true
 }
 
 func (s *server) isClosing() bool {
