@@ -12,7 +12,7 @@ import (
 var (
 	rounds   = flag.Int("rounds", 0, "how many faults the cluster goes through; 0 skips the test")
 	zkRounds = flag.Int("zookeeper-rounds", -1, "how many a cluster on ZooKeeper goes through; -1: as many")
-	txRounds = flag.Int("transaction-rounds", -1, "how many a cluster under transactions goes through; -1: as many")
+	txRounds = flag.Int("transaction-rounds", -1, "how many clusters under transactions go through, half with a quorum and half on ZooKeeper; -1: as many")
 	seed     = flag.Uint64("seed", 0, "of the random choices; 0: a new one")
 	only     = flag.String("only", "", "play this fault alone")
 )

@@ -30,16 +30,30 @@ func (s *scene) coordinator(kind int8, key string) int {
 	return max(0, int(resp.NodeID))
 }
 
-// TestFaultsUnderTransactions plays faults while records are copied and money is moved in transactions.
-func TestFaultsUnderTransactions(t *testing.T) {
-	needNamespaces(t)
+// transactionRounds is how many rounds there are on each of the two kinds of clusters.
+func transactionRounds() (quorum, zooKeeper int) {
 	n := *txRounds
 	if n < 0 {
 		n = *rounds
 	}
+	return n - n/2, n / 2
+}
+
+// TestFaultsUnderTransactions plays faults while records are copied and money is moved in transactions.
+func TestFaultsUnderTransactions(t *testing.T) {
+	needNamespaces(t)
+	n, _ := transactionRounds()
 	all := append(append([]fault{}, underTransactions...), faults...)
 	if n < len(all)/2 {
 		all = underTransactions
 	}
 	playRounds(t, n, all, startCluster, func(t testing.TB, c *cluster) workload { return startTransactions(t, c) })
+}
+
+// TestFaultsOnZooKeeperUnderTransactions is the same with the metadata in ZooKeeper, and takes that away, too.
+func TestFaultsOnZooKeeperUnderTransactions(t *testing.T) {
+	needNamespaces(t)
+	_, n := transactionRounds()
+	all := append(append([]fault{}, onZooKeeper...), underTransactions...)
+	playRounds(t, n, all, startClusterOnZooKeeper, func(t testing.TB, c *cluster) workload { return startTransactions(t, c) })
 }
