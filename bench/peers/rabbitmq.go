@@ -94,32 +94,32 @@ func (r *rabbitInstance) Drop(ctx context.Context, t harness.Topic) error {
 }
 
 func (r *rabbitInstance) produce(ctx context.Context, t *harness.Target, l drive.Load, record []byte) (load.Result, error) {
-	topic := topicOf(t)
-	switch {
-	case r.what == quorum:
-		return rabbitmq.Publish{Load: l, Queues: r.queues(topic), Record: record}.Run(ctx)
-	case t.Case.Workload.Flush: // a stream has no such thing
-	case r.what == stream || l.PerRequest > 1:
-		return rabbitmq.Write{Load: l, Streams: r.streams(topic), Batched: r.what == batched, Record: record}.Run(ctx)
+	if r.what == quorum {
+		return rabbitmq.Publish{Load: l, Queues: r.queues(topicOf(t)), Record: record}.Run(ctx)
 	}
-	return load.Result{}, harness.ErrNotThisOne
+	return rabbitmq.Write{Load: l, Streams: r.streams(topicOf(t)), Batched: r.what == batched, Record: record}.Run(ctx)
 }
 
 func (r *rabbitInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {
-	readers := max(t.Case.Workload.Readers, 1)
-	switch {
-	case r.what == batched && t.Case.Workload.Records == 1:
-		return load.Result{}, harness.ErrNotThisOne
-	case r.what != quorum:
-		return rabbitmq.Read{Streams: r.streams(topicOf(t)), Readers: readers, Records: records, Hooks: h}.Run(ctx)
-	case readers > 1:
-		return load.Result{}, harness.ErrNotThisOne // consumers of a queue share it
+	if r.what == quorum {
+		return rabbitmq.Consume{Queues: r.queues(topicOf(t)), Records: records, Prefetch: prefetch, Hooks: h}.Run(ctx)
 	}
-	return rabbitmq.Consume{Queues: r.queues(topicOf(t)), Records: records, Prefetch: prefetch, Hooks: h}.Run(ctx)
+	return rabbitmq.Read{Streams: r.streams(topicOf(t)), Readers: max(t.Case.Workload.Readers, 1), Records: records, Hooks: h}.Run(ctx)
 }
 
 // prefetch is enough for a consumer of this machine never to wait for the server to see its acknowledgement.
 const prefetch = 2000
+
+func (r *rabbitInstance) has(c *harness.Case) bool {
+	w := c.Workload
+	switch r.what {
+	case quorum:
+		return w.Readers <= 1 // consumers of a queue share it
+	case batched:
+		return w.Records > 1 && !w.Flush
+	}
+	return !w.Flush // a stream has no such thing
+}
 
 func (r *rabbitInstance) takes() bool { return r.what == quorum }
 

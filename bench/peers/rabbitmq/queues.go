@@ -21,11 +21,20 @@ func (q Queues) Create(ctx context.Context) error {
 	arguments = long(arguments, "quorum")
 	arguments = append(short(arguments, "x-max-length-bytes"), 'l')
 	arguments = u64(arguments, int(q.MaxBytes))
-	return q.each(ctx, func(c *amqp, name string) error {
+	declare := func(c *amqp, name string) error {
 		const durable = 1 << 1
 		_, err := c.call(queueDeclare, long(append(short(u16(nil, 0), name), durable), string(arguments)), queueDeclareOk)
 		return err
-	})
+	}
+	// On a machine that is busy a new queue's process may not be up in the time that the server gives it (INTERNAL_ERROR).
+	err := q.each(ctx, declare)
+	for range 2 {
+		if err == nil {
+			break
+		}
+		err = q.each(ctx, declare)
+	}
+	return err
 }
 
 // Delete deletes the queues.
