@@ -30,7 +30,8 @@ func (b *Broker) fetch(_ context.Context, r *Request) {
 	f.minBytes = min(int64(req.MinBytes), int64(f.maxBytes))
 	f.follower = followerOf(req)
 	if f.follower == nil && req.Version >= 11 {
-		f.client = &replica.ClientRead{Rack: cloneString(req.Rack), Listener: r.Conn.Listener()}
+		f.one.client = replica.ClientRead{Rack: cloneString(req.Rack), Listener: r.Conn.Listener()}
+		f.client = &f.one.client
 	}
 	var sessionError *kerr.Error
 	if f.session, f.create, sessionError = b.sessions.begin(req); sessionError != nil {
@@ -68,6 +69,16 @@ type fetching struct {
 	create  bool
 	turn    int // among the requests of a follower's session
 	parts   []fetchPart
+
+	one single
+}
+
+// single is the memory of a fetch of one partition, which most are that wait for the next record.
+type single struct {
+	part   [1]fetchPart
+	out    [1]wire.FetchPartition
+	topic  [1]wire.FetchTopic
+	client replica.ClientRead
 }
 
 // followerOf tells the follower that fetches; nil for a client.
@@ -99,6 +110,7 @@ type fetchPart struct {
 	opts     replica.ReadOptions
 	inMemory *sessionPartition // of the session
 	asks     int               // of inMemory, for a follower's
+	slice    log.Slice         // what was read
 }
 
 // gather resolves the partitions of the request, or of the whole session it belongs to.
@@ -107,6 +119,11 @@ func (f *fetching) gather(req *kmsg.FetchRequest) {
 		n := 0
 		for i := range req.Topics {
 			n += len(req.Topics[i].Partitions)
+		}
+		if n == 1 {
+			f.parts = f.one.part[:0]
+			eachFetchPartition(req, func(k partitionKey, in *kmsg.FetchRequestTopicPartition) { f.add(k, askOf(in), nil) })
+			return
 		}
 		// Of a partition that is named twice the last word counts, as in Kafka, so that a request that waits holds no more
 		// than there are partitions.
@@ -154,7 +171,11 @@ func (f *fetching) add(k partitionKey, ask fetchAsk, sp *sessionPartition) {
 
 // read reads every partition within the limits. ready means that the response must not wait for more.
 func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
-	out = make([]wire.FetchPartition, len(f.parts))
+	if len(f.parts) == 1 {
+		out = f.one.out[:]
+	} else {
+		out = make([]wire.FetchPartition, len(f.parts))
+	}
 	left, first, got := f.maxBytes, true, int64(0)
 	for i := range f.parts {
 		in := &f.parts[i]
@@ -172,7 +193,7 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 			ready = true
 			continue
 		}
-		f.fill(&out[i], &res)
+		f.fill(in, &out[i], &res)
 		ready = ready || res.Diverging != nil || res.Preferred != nil
 		if n := res.Slice.Len(); n > 0 {
 			first = false
@@ -184,7 +205,7 @@ func (f *fetching) read() (out []wire.FetchPartition, ready bool) {
 	return out, ready || got >= f.minBytes || nothing
 }
 
-func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
+func (f *fetching) fill(in *fetchPart, out *wire.FetchPartition, res *replica.ReadResult) {
 	out.HighWatermark, out.LastStableOffset, out.LogStartOffset = res.HighWatermark, res.LastStableOffset, res.LogStartOffset
 	if d := res.Diverging; d != nil {
 		out.Diverging = &wire.EpochEnd{Epoch: d.Epoch, EndOffset: d.EndOffset}
@@ -198,8 +219,8 @@ func (f *fetching) fill(out *wire.FetchPartition, res *replica.ReadResult) {
 		out.Aborted = abortedTransactions(res.Aborted)
 	}
 	if res.Slice.Len() > 0 {
-		s := res.Slice
-		out.Records = &s
+		in.slice = res.Slice
+		out.Records = &in.slice
 	}
 }
 
@@ -293,7 +314,7 @@ func (f *fetching) remember(out []wire.FetchPartition) []*sessionPartition {
 
 // group puts the answers that tell something under their topics, in the order of the partitions.
 func (f *fetching) group(out []wire.FetchPartition, tell func(i int) bool) []wire.FetchTopic {
-	var topics []wire.FetchTopic
+	topics := f.one.topic[:0]
 	start := 0
 	for i := range out {
 		if !tell(i) {

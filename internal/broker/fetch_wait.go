@@ -74,8 +74,11 @@ func (w *fetchWaiter) remove() {
 // Wake implements [replica.Waiter].
 func (p *partWaiter) Wake(part *replica.Partition) {
 	in := &p.w.f.parts[p.index]
-	available := min(part.Available(&in.opts), int64(in.opts.MaxBytes))
-	if available > 0 && in.opts.MaxBytes == 0 {
+	available := int64(0)
+	if p.w.f.minBytes > 1 {
+		available = min(part.Available(&in.opts), int64(in.opts.MaxBytes))
+	}
+	if available == 0 && part.IsReadable(&in.opts) {
 		available = 1
 	}
 	leader, epoch := part.Leader()

@@ -185,7 +185,7 @@ func (s *fetchSession) ends(p *sessionPartition, part *replica.Partition) bool {
 	if _, epoch := part.Leader(); epoch != p.leaderEpoch {
 		return true
 	}
-	return part.Available(&replica.ReadOptions{Offset: p.offset, Replica: &wakingFollower}) > 0
+	return part.IsReadable(&replica.ReadOptions{Offset: p.offset, Replica: &wakingFollower})
 }
 
 // wakingFollower says that a follower reads, and who does not matter.
@@ -197,7 +197,9 @@ func (f *fetching) gatherDirty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.woken = false
-	f.parts = f.parts[:0]
+	if f.parts = f.parts[:0]; len(s.dirty) == 1 {
+		f.parts = f.one.part[:0]
+	}
 	later := 0 // for the request behind this one, which came while this one's long poll was ending
 	for _, p := range s.dirty {
 		if p.turn > f.turn {
@@ -232,7 +234,7 @@ func (f *fetching) keepDirty(out []wire.FetchPartition) {
 			continue
 		}
 		if p.highWatermark != out[i].HighWatermark || p.logStartOffset != out[i].LogStartOffset || !p.told ||
-			in.replica.Available(&in.opts) > 0 {
+			in.replica.IsReadable(&in.opts) {
 			s.mark(p)
 		}
 	}

@@ -120,25 +120,35 @@ func (p *Partition) Read(o ReadOptions) (ReadResult, error) {
 
 // Available estimates how many bytes a Read would give. It does no I/O.
 func (p *Partition) Available(o *ReadOptions) int64 {
-	l := p.following(o)
-	if l == nil {
+	l, limit := p.readable(o)
+	if o.Offset >= limit {
+		return 0
+	}
+	return l.BytesFrom(o.Offset, limit)
+}
+
+// IsReadable tells whether a Read would give anything, which is less to find out than how much.
+func (p *Partition) IsReadable(o *ReadOptions) bool {
+	_, limit := p.readable(o)
+	return o.Offset < limit
+}
+
+// readable gives the log and the offset up to which it may be read; -1 if it cannot be read here.
+func (p *Partition) readable(o *ReadOptions) (l *log.Log, limit int64) {
+	if l = p.following(o); l == nil {
 		ld, err := p.lead(NoEpoch)
 		if err != nil {
-			return 0
+			return nil, -1
 		}
 		l = ld.log.load()
 	}
-	offset, limit := o.Offset, l.HighWatermark()
 	switch {
 	case o.Replica != nil:
-		limit = l.EndOffset()
+		return l, l.EndOffset()
 	case o.Committed:
-		limit = min(limit, l.LastStableOffset())
+		return l, min(l.HighWatermark(), l.LastStableOffset())
 	}
-	if offset >= limit {
-		return 0
-	}
-	return l.BytesFrom(offset, limit)
+	return l, l.HighWatermark()
 }
 
 // diverging compares a reader's last epoch with ours (KIP-595): nil if its log is a prefix of ours.
