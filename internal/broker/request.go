@@ -111,7 +111,7 @@ func (r *Request) finish(out outgoing) {
 		out.free(&r.Conn.server.pool)
 	case write && r.blocks:
 		r.Conn.write()
-	case write:
-		go r.Conn.write() // the reader lives until it has ended: see waitUntilClosed
+	case write && !r.Conn.server.do(r.Conn):
+		r.Conn.write() // which gives the right back: with the server every connection is closed
 	}
 }

@@ -39,6 +39,9 @@ func (c *Conn) write() {
 	}
 }
 
+// run implements [task].
+func (c *Conn) run() { c.write() }
+
 func (c *Conn) sendFailed(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.server.b.log.Warn("closing connection: the peer does not read its replies", "peer", c.net.RemoteAddr().String(),
