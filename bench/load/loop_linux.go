@@ -21,10 +21,11 @@ type loop struct {
 	measure, end int64     // what is due from measure on, and before end, counts
 	streams      []*stream
 	producers    []*producer
-	every        int64 // between two requests of all producers; 0: as replies come
-	next         int64 // number of the request that is due next
-	open         int   // connections that have not ended, of those that end by themselves
-	counted      bool  // there are such
+	every        int64      // between two requests of all producers; 0: as replies come
+	next         int64      // number of the request that is due next
+	open         int        // connections that have not ended, of those that end by themselves
+	counted      bool       // there are such
+	undelivered  func() int // batches that were acknowledged and have not come to their reader
 	buf          []byte
 }
 
@@ -153,12 +154,12 @@ func (l *loop) over(now int64) (bool, error) {
 	case l.every == 0:
 		return true, nil
 	}
-	waiting := 0
+	waiting := l.undelivered()
 	for _, p := range l.producers {
 		waiting += p.overdue()
 	}
 	if waiting > 0 && now > l.end+grace {
-		return true, fmt.Errorf("%d requests have no reply %v after the end", waiting, time.Duration(grace))
+		return true, fmt.Errorf("%d requests have no reply, or were not delivered, %v after the end", waiting, time.Duration(grace))
 	}
 	return waiting == 0, nil
 }

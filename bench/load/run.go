@@ -96,6 +96,12 @@ func newWork(ctx context.Context, l *loop, p *Produce, f *Fetch) (*work, error) 
 			w.track = newTracked(len(p.Addrs))
 		}
 	}
+	l.undelivered = func() (n int) {
+		for _, t := range w.track {
+			n += len(t.due)
+		}
+		return n
+	}
 	var err error
 	if p != nil {
 		err = w.addProducers(ctx, l)
