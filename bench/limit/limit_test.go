@@ -122,25 +122,65 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// A reader at the tail gets what comes; old files go, also while somebody reads.
-func TestTailAndRetention(t *testing.T) {
-	batch := load.Batch(10, 1000, 1)
-	s := start(t, Options{Partitions: 1, SegmentBytes: int64(4 * len(batch)), RetainBytes: int64(8 * len(batch))})
-	p := &load.Produce{Addrs: []string{s.Addr()}, Topic: "t", Acks: -1, Batch: batch, PerBatch: 10, Conns: 2, PerSecond: 500, Time: 300 * time.Millisecond}
-	f := &load.Fetch{Addrs: p.Addrs, Topic: "t", Readers: 2, MaxBytes: 1 << 20, MaxWait: time.Second}
-	both, err := load.Run(t.Context(), p, f)
+// A reader at the tail gets what comes.
+func TestTail(t *testing.T) {
+	s := start(t, Options{Partitions: 1})
+	p := &load.Produce{Addrs: []string{s.Addr()}, Topic: "t", Acks: -1, Batch: load.Batch(10, 1000, 1), PerBatch: 10, Conns: 2, PerSecond: 500, Time: 300 * time.Millisecond}
+	both, err := load.Run(t.Context(), p, &load.Fetch{Addrs: p.Addrs, Topic: "t", Readers: 2, MaxBytes: 1 << 20, MaxWait: time.Second})
 	if errors.Is(err, load.ErrOtherSystem) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if both.Produced.Requests == 0 || both.Fetched.Bytes == 0 || both.Delivered.TotalCount() == 0 {
-		t.Errorf("nothing was measured: %+v", both)
+	if n := both.Delivered.TotalCount(); n != 150 {
+		t.Errorf("%d deliveries of 150", n)
 	}
-	files, err := os.ReadDir(filepath.Join(s.options.Dir, "t-0"))
-	if err != nil || len(files) > 4 {
-		t.Errorf("%d files are left: %v", len(files), err)
+}
+
+// Old files go, and one that somebody sends from goes when it is sent.
+func TestRetention(t *testing.T) {
+	batch := load.Batch(10, 1000, 1)
+	p := newPartition(&Options{SegmentBytes: int64(2 * len(batch)), RetainBytes: int64(4 * len(batch))}, filepath.Join(t.TempDir(), "t-0"))
+	t.Cleanup(func() {
+		for _, s := range p.segments {
+			s.file.Close()
+		}
+	})
+	write := func(times int) {
+		t.Helper()
+		for range times {
+			if _, err := p.append(bytes.Clone(batch)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(1)
+	sent, err := p.read(0, 1<<20)
+	if err != nil || sent.bytes != int64(len(batch)) {
+		t.Fatalf("%+v, %v", sent, err)
+	}
+	write(19)
+	files := func() int {
+		t.Helper()
+		files, err := os.ReadDir(p.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	if n := files(); n != 4 {
+		t.Errorf("%d files: expected the active one, two full ones, and the one that is read", n)
+	}
+	got := make([]byte, sent.bytes)
+	if _, err := sent.segment.file.ReadAt(got, sent.at); err != nil || !bytes.Equal(got[crcAt:], batch[crcAt:]) {
+		t.Errorf("what is read has gone: %v", err)
+	}
+	if err := sent.release(); err != nil || files() != 3 {
+		t.Errorf("%d files when it was read: %v", files(), err)
+	}
+	if _, err := p.read(0, 1<<20); !errors.Is(err, errOutOfRange) {
+		t.Errorf("an offset that has gone: %v", err)
 	}
 }
 
