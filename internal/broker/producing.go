@@ -48,6 +48,13 @@ func (p *producing) reuse() {
 	if p.shared || p.memory > maxReused {
 		return
 	}
+	for i := range p.Topics { // a frame may be large, and its memory is not to be kept
+		t := &p.Topics[i]
+		t.Topic, p.resp.Topics[i].Topic = "", ""
+		for j := range t.Partitions {
+			t.Partitions[j].Records = nil
+		}
+	}
 	s := p.request.Conn.server
 	p.request, p.resp.Brokers = Request{}, nil
 	s.producing.Put(p)
