@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -209,5 +212,55 @@ func TestDamagedDoesNotHoldUpOthers(t *testing.T) {
 	<-asked
 	if len(d.Damaged()) > 0 || len(d.damaged) > 0 {
 		t.Error("a log without damage is listed")
+	}
+}
+
+// TestScrubFinds: the pass over everything finds damage that nobody reads, tells of the log, and takes only the directory
+// offline that cannot be read, while everything else goes on.
+func TestScrubFinds(t *testing.T) {
+	f := newDirsFixture(t)
+	failing := ""
+	fault := &vfs.Fault{FS: f.disk, Hook: func(op vfs.Op, name string) error {
+		if failing != "" && op == vfs.OpRead && strings.HasPrefix(name, failing) {
+			return syscall.EIO
+		}
+		return nil
+	}}
+	f.o.FS = fault
+	told := make(chan Dir, 1)
+	f.o.Offline = func(d Dir, err error) { told <- d }
+	d := f.open()
+	for p := range int32(4) {
+		l := f.create(d, "t", p)
+		for i := range 10 {
+			put(t, l, fmt.Sprint("value ", i))
+		}
+	}
+	f.close(d)
+	d = f.open()
+	a, b := d.Get("t", 0), d.Get("t", 1)
+	f.close(d)
+	flip(t, f.disk, segmentPath(a.Dir(), 0, logSuffix), 200, 2)
+	d = f.open()
+	defer d.Close()
+	d.scrub(t.Context(), func(int) error { return nil })
+	if list := d.Damaged(); len(list) != 1 || list[0].Partition() != 0 {
+		t.Fatalf("%d logs are damaged", len(list))
+	}
+	if got := d.Get("t", 0).Damages(); len(got) != 1 || got[0].Topic != "t" || got[0].Partition != 0 || got[0].Offset > 3 || got[0].Position > 200 {
+		t.Fatalf("%+v", got)
+	}
+	failing = filepath.Dir(b.Dir())
+	d.scrub(t.Context(), func(int) error { return nil })
+	if dir := <-told; dir.Path != failing {
+		t.Fatal(dir.Path)
+	}
+	for p := range int32(4) {
+		l := d.Get("t", p)
+		b := batchAt(time.Now().UnixMilli(), "more")
+		_, err := l.AppendLeader(b, 0, Client)
+		if broken := filepath.Dir(l.Dir()) == failing; broken != errors.Is(err, ErrDirOffline) || !broken && err != nil {
+			t.Errorf("partition %d: %v", p, err)
+		}
 	}
 }

@@ -81,7 +81,7 @@ func (m *Manager) mendPartition(ctx context.Context, p *Partition) {
 	case ctx.Err() != nil:
 	case err == nil:
 		m.openMended(p)
-	case errors.Is(err, log.ErrNoFit):
+	case errors.Is(err, log.ErrNoFit), errors.Is(err, errShort): // nobody waits for what is not committed here
 		m.replaceBroken(p, d, err)
 	case errors.Is(err, log.ErrCorrupt): // there is more
 	default:

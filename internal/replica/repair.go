@@ -68,20 +68,7 @@ func (m *Manager) startRepairs() {
 }
 
 func (m *Manager) repair() {
-	for {
-		logs := m.o.Dirs.Damaged()
-		for _, l := range logs {
-			if p, err := m.Partition(l.Topic(), l.Partition()); err == nil && p.log.Load() == l {
-				m.repairPartition(m.ticker.ctx, p, l)
-			}
-		}
-		broken := m.brokenOnes()
-		for _, p := range broken {
-			m.mendPartition(m.ticker.ctx, p)
-		}
-		if len(logs) == 0 && len(broken) == 0 {
-			break
-		}
+	for m.repairStep(m.ticker.ctx) {
 		select {
 		case <-m.ticker.ctx.Done():
 			return
@@ -91,6 +78,21 @@ func (m *Manager) repair() {
 	m.repairs.mu.Lock()
 	m.repairs.running, m.repairs.under = false, nil
 	m.repairs.mu.Unlock()
+}
+
+// repairStep takes the next step with everything that is damaged, and tells whether there was something.
+func (m *Manager) repairStep(ctx context.Context) (more bool) {
+	logs := m.o.Dirs.Damaged()
+	for _, l := range logs {
+		if p, err := m.Partition(l.Topic(), l.Partition()); err == nil && p.log.Load() == l {
+			m.repairPartition(ctx, p, l)
+		}
+	}
+	broken := m.brokenOnes()
+	for _, p := range broken {
+		m.mendPartition(ctx, p)
+	}
+	return len(logs)+len(broken) > 0
 }
 
 // turn tells whether it is time to do something about a partition again.
@@ -193,11 +195,14 @@ func (m *Manager) repairFrom(ctx context.Context, broker int32, p *Partition, d 
 		}
 		// An answer ends with a segment there, too.
 		if next = endOf(whole, next); len(whole) == 0 || next >= highWatermark {
-			return fmt.Errorf("it has only %d bytes from offset %d on that are committed", len(records), d.Offset)
+			return fmt.Errorf("%w: only %d bytes from offset %d on", errShort, len(records), d.Offset)
 		}
 	}
 	return fmt.Errorf("%w: more than %d bytes", log.ErrNoFit, maxRepair)
 }
+
+// errShort: what another replica has is whole, and does not reach to the end of the range. That may change, or it does not fit.
+var errShort = errors.New("not enough is committed")
 
 // endOf is the offset behind the last of some batches.
 func endOf(batches []byte, offset int64) int64 {
