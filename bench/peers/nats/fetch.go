@@ -45,6 +45,11 @@ func (f Fetch) read(ctx context.Context, partition, reader int) (got load.Result
 	if err != nil {
 		return got, err
 	}
+	defer func() { // a consumer of this name would go on where this one ended
+		if _, errDelete := request(context.WithoutCancel(ctx), f.Addr, "$JS.API.CONSUMER.DELETE."+f.name(partition)+"."+name, nil); err == nil {
+			err = errDelete
+		}
+	}()
 	c, err := dial(ctx, f.Addr)
 	if err != nil {
 		return got, err

@@ -59,6 +59,10 @@ func TestLoads(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if again, err := f.Run(t.Context()); err != nil || again.Records != got.Records { // from the start
+				t.Errorf("the second time %+v, %v", again, err)
+			}
+			each /= 2
 			if got.Records != f.Records || got.Bytes != int64(each) || got.Bytes != 100*f.Records {
 				t.Errorf("read %+v of %d records", got, f.Records)
 			}
