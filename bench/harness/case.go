@@ -49,6 +49,11 @@ type Driver interface {
 	Drive(ctx context.Context, t *Target) (Figures, error)
 }
 
+// Chooser is a server that knows which cases it has without being started.
+type Chooser interface {
+	Has(c *Case) bool
+}
+
 // Target is what a case measures: a running server, a topic of its own, and the time that it may take.
 type Target struct {
 	Case   *Case

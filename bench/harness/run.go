@@ -112,6 +112,9 @@ func (o *Options) measure(ctx context.Context, c Case, servers []Server) (out Ou
 		if !o.Servers.MatchString(s.Name()) || c.Only != nil && !slices.Contains(c.Only, s.Name()) {
 			continue
 		}
+		if has, ok := s.(Chooser); ok && !has.Has(&c) {
+			continue
+		}
 		all = append(all, &started{Server: s, column: Column{Server: s.Name()}})
 	}
 	discard := o.Discard

@@ -30,7 +30,7 @@ var work = map[string]func(ctx context.Context, t *harness.Target, s system) (ha
 // measure does a case's workload on a system, or says that it is not one of its.
 func measure(ctx context.Context, t *harness.Target, s system) (harness.Figures, error) {
 	do := work[t.Case.Name]
-	if do == nil || !s.has(t.Case) {
+	if do == nil {
 		return nil, harness.ErrNotThisOne
 	}
 	w := t.Case.Workload

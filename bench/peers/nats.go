@@ -27,6 +27,14 @@ func (k natsKind) Name() string {
 	return "nats"
 }
 
+// Has says no where fast batches are the same server, or would have to acknowledge single records.
+func (k natsKind) Has(c *harness.Case) bool {
+	if k.fast {
+		return c.Name == "large"
+	}
+	return c.Any || work[c.Name] != nil
+}
+
 // natsInstance is one server, or a cluster.
 type natsInstance struct {
 	natsKind
@@ -154,11 +162,6 @@ func (n *natsInstance) produce(ctx context.Context, t *harness.Target, l drive.L
 
 func (n *natsInstance) consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error) {
 	return nats.Fetch{Streams: n.of(t), Readers: max(t.Case.Workload.Readers, 1), Records: records, Hooks: h}.Run(ctx)
-}
-
-// has: reading is the same with fast batches, whose acknowledgements are not of single records.
-func (n *natsInstance) has(c *harness.Case) bool {
-	return !n.fast || c.Name == "large" || c.Name == "cluster-large"
 }
 
 func (n *natsInstance) takes() bool { return false }

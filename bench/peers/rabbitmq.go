@@ -24,6 +24,24 @@ const (
 
 func (k rabbitKind) Name() string { return k.what }
 
+// Has says which cases there are; what is asked of the server alone is the same for all three.
+func (k rabbitKind) Has(c *harness.Case) bool {
+	w := c.Workload
+	switch {
+	case c.Config.Nodes > 1:
+		return false
+	case c.Any:
+		return k.what == quorum
+	case work[c.Name] == nil:
+		return false
+	case k.what == quorum:
+		return w.Readers <= 1 // consumers of a queue share it
+	case k.what == batched:
+		return w.Records > 1
+	}
+	return !w.Flush // a stream has no such thing
+}
+
 type rabbitInstance struct {
 	rabbitKind
 	config harness.Config
@@ -109,17 +127,6 @@ func (r *rabbitInstance) consume(ctx context.Context, t *harness.Target, records
 
 // prefetch is enough for a consumer of this machine never to wait for the server to see its acknowledgement.
 const prefetch = 2000
-
-func (r *rabbitInstance) has(c *harness.Case) bool {
-	w := c.Workload
-	switch r.what {
-	case quorum:
-		return w.Readers <= 1 // consumers of a queue share it
-	case batched:
-		return w.Records > 1 && !w.Flush
-	}
-	return !w.Flush // a stream has no such thing
-}
 
 func (r *rabbitInstance) takes() bool { return r.what == quorum }
 

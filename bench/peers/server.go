@@ -34,7 +34,6 @@ const (
 
 // system is what a messaging system does for the workloads of this package.
 type system interface {
-	has(c *harness.Case) bool // the workload; which cases there are at all is told by work
 	produce(ctx context.Context, t *harness.Target, l drive.Load, record []byte) (load.Result, error)
 	// consume reads so many records of each partition; their bytes are those of the records alone.
 	consume(ctx context.Context, t *harness.Target, records int64, h drive.Hooks) (load.Result, error)
