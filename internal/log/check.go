@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"gregor/internal/log/vfs"
+	"gregor/internal/record"
 )
 
 // Severity is what a Finding means for who owns the records.
@@ -203,7 +204,7 @@ func (c *checker) partition(ctx context.Context, name string) (Checked, error) {
 			return p.sum, err
 		}
 	}
-	return p.sum, p.others(names)
+	return p.sum, p.others(ctx, names)
 }
 
 type partitionCheck struct {
@@ -241,34 +242,49 @@ func (p *partitionCheck) segment(ctx context.Context, i int, base int64, files m
 	}
 	p.next = max(p.next, base)
 	ends := map[int32]int32{} // position of each batch, by its last offset, relative to base
-	pos := int64(0)
+	pos, bad, err := p.walk(ctx, f, size, func(b record.Batch, pos int64) error {
+		if b.BaseOffset() < p.next || b.LastOffsetDelta() < 0 || b.LastOffset()-base > 1<<31-1 {
+			return fmt.Errorf("%w: offsets %d to %d after offset %d", ErrCorrupt, b.BaseOffset(), b.LastOffset(), p.next-1)
+		}
+		ends[int32(b.LastOffset()-base)] = int32(pos)
+		p.next = b.NextOffset()
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if bad != nil {
+		p.bad(f, path, i, pos, size, bad)
+	}
+	return p.indexes(base, pos, ends, files)
+}
+
+// walk checks the batches of a file up to the first bad one, and counts them. do says what else is wrong with a batch.
+func (p *partitionCheck) walk(ctx context.Context, f vfs.File, size int64, do func(b record.Batch, pos int64) error) (pos int64, bad, err error) {
 	w := newWalker(f, walkChunk)
 	defer w.close()
 	for pos < size {
 		if err := ctx.Err(); err != nil {
-			return err
+			return pos, nil, err
 		}
 		b, err := w.batch(pos, size)
-		if err == nil && (b.BaseOffset() < p.next || b.LastOffsetDelta() < 0 || b.LastOffset()-base > 1<<31-1) {
-			err = fmt.Errorf("%w: offsets %d to %d after offset %d", ErrCorrupt, b.BaseOffset(), b.LastOffset(), p.next-1)
-		}
 		if err == nil {
 			err = b.CheckCRC()
 		}
-		if err != nil {
-			if !isBadBatch(err) {
-				return fmt.Errorf("%s: %w", path, err)
-			}
-			p.bad(f, path, i, pos, size, err)
-			break
+		if err == nil {
+			err = do(b, pos)
 		}
-		ends[int32(b.LastOffset()-base)] = int32(pos)
-		p.next = b.NextOffset()
+		if isBadBatch(err) {
+			return pos, err, nil
+		}
+		if err != nil {
+			return pos, nil, err
+		}
 		pos += int64(len(b))
 		p.sum.Batches++
 		p.sum.Bytes += int64(len(b))
 	}
-	return p.indexes(base, pos, ends, files)
+	return pos, nil, nil
 }
 
 // bad reports a batch that cannot be read: as a torn tail if it is where a crash may leave one, else as damage.
@@ -334,7 +350,7 @@ func (p *partitionCheck) indexes(base, size int64, ends map[int32]int32, files m
 }
 
 // others checks the files that belong to no segment.
-func (p *partitionCheck) others(names []fs.DirEntry) error {
+func (p *partitionCheck) others(ctx context.Context, names []fs.DirEntry) error {
 	for _, e := range names {
 		path := filepath.Join(p.dir, e.Name())
 		base, suffix, ok := parseSegmentName(e.Name())
@@ -346,7 +362,7 @@ func (p *partitionCheck) others(names []fs.DirEntry) error {
 		case ok && suffix != logSuffix && isSegmentSuffix(suffix) && !slices.Contains(p.bases, base):
 			check = func([]byte) error { return corrupt(path, "there is no segment that it belongs to") }
 		case strings.HasSuffix(e.Name(), ".checkpoint") && p.where.Topic+"-0" == metadataTopicDir:
-			if err := p.walk(path); err != nil {
+			if err := p.snapshotOfMetadata(ctx, path); err != nil {
 				return err
 			}
 			continue
@@ -366,8 +382,8 @@ func (p *partitionCheck) others(names []fs.DirEntry) error {
 	return nil
 }
 
-// walk checks the batches of a snapshot of the metadata log.
-func (p *partitionCheck) walk(path string) error {
+// snapshotOfMetadata checks the batches of a snapshot of the metadata log.
+func (p *partitionCheck) snapshotOfMetadata(ctx context.Context, path string) error {
 	f, err := p.fs.Open(path)
 	if err != nil {
 		return err
@@ -377,23 +393,12 @@ func (p *partitionCheck) walk(path string) error {
 	if err != nil {
 		return err
 	}
-	w := newWalker(f, walkChunk)
-	defer w.close()
-	for pos := int64(0); pos < size; {
-		b, err := w.batch(pos, size)
-		if err == nil {
-			err = b.CheckCRC()
-		}
-		if isBadBatch(err) {
-			p.report(Lost, path, pos, -1, problem(path, err))
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		pos += int64(len(b))
-		p.sum.Batches++
-		p.sum.Bytes += int64(len(b))
+	pos, bad, err := p.walk(ctx, f, size, func(record.Batch, int64) error { return nil })
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if bad != nil {
+		p.report(Lost, path, pos, -1, problem(path, bad))
 	}
 	return nil
 }
