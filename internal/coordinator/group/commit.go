@@ -34,18 +34,13 @@ func (m *Machine) commitOffsets(t coordinator.Token, c Caller, req *kmsg.OffsetC
 		for j := range topic.Partitions {
 			p := &topic.Partitions[j]
 			rt.Partitions[j].Partition = p.Partition
-			o := offset{
-				at: p.Offset, leaderEpoch: p.LeaderEpoch, committedMs: m.now, expiresMs: expiresMs, topicID: topic.TopicID,
-			}
-			if p.Metadata != nil {
-				o.metadata = *p.Metadata
-			}
-			if longerThan(o.metadata, config.OffsetMetadataMaxBytes) {
+			o := offset{at: p.Offset, leaderEpoch: p.LeaderEpoch, committedMs: m.now, expiresMs: expiresMs, topicID: topic.TopicID}
+			record, bytes, ok := offsetToStore(req.Group, topic.Topic, p.Partition, &o, p.Metadata, config.OffsetMetadataMaxBytes)
+			if !ok {
 				rt.Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}
-			record := offsetRecord(req.Group, topic.Topic, p.Partition, &o)
-			size += len(record.Key) + len(record.Value) + 32
+			size += bytes
 			m.out.Append(record)
 		}
 	}
@@ -55,6 +50,19 @@ func (m *Machine) commitOffsets(t coordinator.Token, c Caller, req *kmsg.OffsetC
 		return
 	}
 	m.out.Reply(t, r)
+}
+
+// offsetToStore makes the record of an offset with its metadata, and tells what it takes in a batch; false if the metadata is too
+// long.
+func offsetToStore(group, topic string, partition int32, o *offset, metadata *string, limit int) (r coordinator.Record, bytes int, ok bool) {
+	if metadata != nil {
+		o.metadata = *metadata
+	}
+	if longerThan(o.metadata, limit) {
+		return r, 0, false
+	}
+	r = offsetRecord(group, topic, partition, o)
+	return r, len(r.Key) + len(r.Value) + 32, true
 }
 
 // longerThan compares as Kafka does, which counts UTF-16 code units, not bytes.

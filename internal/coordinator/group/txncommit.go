@@ -26,16 +26,13 @@ func (m *Machine) commitInTransaction(t coordinator.Token, req *kmsg.TxnOffsetCo
 			p := &topic.Partitions[j]
 			rt.Partitions[j].Partition = p.Partition
 			o := offset{at: p.Offset, leaderEpoch: p.LeaderEpoch, committedMs: m.now, expiresMs: -1, topicID: topic.TopicID}
-			if p.Metadata != nil {
-				o.metadata = *p.Metadata
-			}
-			if longerThan(o.metadata, config.OffsetMetadataMaxBytes) {
+			record, bytes, ok := offsetToStore(req.Group, topic.Topic, p.Partition, &o, p.Metadata, config.OffsetMetadataMaxBytes)
+			if !ok {
 				rt.Partitions[j].ErrorCode = kerr.OffsetMetadataTooLarge.Code
 				continue
 			}
-			record := offsetRecord(req.Group, topic.Topic, p.Partition, &o)
 			record.ProducerID, record.ProducerEpoch = req.ProducerID, req.ProducerEpoch
-			size += len(record.Key) + len(record.Value) + 32
+			size += bytes
 			m.out.Append(record)
 		}
 	}
