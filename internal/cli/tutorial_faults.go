@@ -109,10 +109,8 @@ func (t *tutorial) withoutBroker(ctx context.Context, id int, signal os.Signal) 
 	if err := t.awaitBrokers(ctx); err != nil {
 		return err
 	}
-	for _, topic := range []string{tutorialFirstTopic, tutorialTopic} {
-		if err := t.awaitFacts(ctx, topic, "", clusterFacts.inSync); err != nil {
-			return err
-		}
+	if err := t.awaitInSync(ctx, tutorialFirstTopic, tutorialTopic); err != nil {
+		return err
 	}
 	if err := t.goesOn(ctx); err != nil {
 		return err
@@ -134,10 +132,8 @@ func (t *tutorial) endCoordinator(ctx context.Context) error {
 	if _, err := t.mustRun(ctx, "kafka-topics.sh", "--create", "--bootstrap-server", t.stage.broker(2), "--topic", "after_the_coordinator", "--partitions", "3", "--replication-factor", "3"); err != nil {
 		return err
 	}
-	for _, topic := range []string{tutorialFirstTopic, tutorialTopic, "after_the_coordinator"} {
-		if err := t.awaitFacts(ctx, topic, "", clusterFacts.inSync); err != nil {
-			return err
-		}
+	if err := t.awaitInSync(ctx, tutorialFirstTopic, tutorialTopic, "after_the_coordinator"); err != nil {
+		return err
 	}
 	return t.goesOn(ctx)
 }
@@ -168,21 +164,11 @@ func (t *tutorial) endEverything(ctx context.Context) error {
 		}
 	}
 	t.say.text("Nothing runs now.")
-	if err := t.startCoordinator(ctx); err != nil {
+	if err := t.startServers(ctx); err != nil {
 		return err
 	}
-	for id := range t.brokers {
-		if err := t.startBroker(id); err != nil {
-			return err
-		}
-	}
-	if err := t.awaitBrokers(ctx); err != nil {
+	if err := t.awaitInSync(ctx, tutorialFirstTopic, tutorialTopic); err != nil {
 		return err
-	}
-	for _, topic := range []string{tutorialFirstTopic, tutorialTopic} {
-		if err := t.awaitFacts(ctx, topic, "", clusterFacts.inSync); err != nil {
-			return err
-		}
 	}
 	if after, err := t.listTopics(ctx); err != nil || after != before {
 		return missing(t.servers(), "the topics are %q, and were %q (%v)", after, before, err)

@@ -52,15 +52,7 @@ func missing(look []*terminal, format string, args ...any) error {
 func (t *tutorial) servers() []*terminal { return append([]*terminal{t.coordinator}, t.brokers[:]...) }
 
 func (t *tutorial) startCluster(ctx context.Context) error {
-	if err := t.startCoordinator(ctx); err != nil {
-		return err
-	}
-	for id := range t.brokers {
-		if err := t.startBroker(id); err != nil {
-			return err
-		}
-	}
-	if err := t.awaitBrokers(ctx); err != nil {
+	if err := t.startServers(ctx); err != nil {
 		return err
 	}
 	if err := t.seenByCoordinator(ctx, "/brokers/ids", "[0, 1, 2]"); err != nil {
@@ -122,6 +114,29 @@ func (t *tutorial) startCoordinator(ctx context.Context) (err error) {
 func (t *tutorial) startBroker(id int) (err error) {
 	t.brokers[id], err = t.openServer(fmt.Sprintf("broker %d", id), "kafka-server-start.sh", fmt.Sprintf("config/server%d.properties", id))
 	return err
+}
+
+// startServers starts the coordinator and all brokers, and waits until they serve.
+func (t *tutorial) startServers(ctx context.Context) error {
+	if err := t.startCoordinator(ctx); err != nil {
+		return err
+	}
+	for id := range t.brokers {
+		if err := t.startBroker(id); err != nil {
+			return err
+		}
+	}
+	return t.awaitBrokers(ctx)
+}
+
+// awaitInSync waits until all replicas of some topics are in sync.
+func (t *tutorial) awaitInSync(ctx context.Context, topics ...string) error {
+	for _, topic := range topics {
+		if err := t.awaitFacts(ctx, topic, "", clusterFacts.inSync); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // awaitBrokers waits until all brokers serve.
