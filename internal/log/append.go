@@ -208,9 +208,13 @@ func (l *Log) write(records []byte, info *AppendInfo, cfg *Config, t terms, nowM
 	if err != nil {
 		return l.writeFailed(err)
 	}
-	if _, err := f.WriteAt(records, position); err != nil {
+	if err = s.zeroAhead(f, len(records), cfg); err == nil {
+		_, err = f.WriteAt(records, position)
+	}
+	if err != nil {
 		// Half a batch may be there. The next append goes over it; a crash before that finds a torn tail.
 		f.Truncate(position)
+		s.ahead = 0
 		f.release()
 		return l.writeFailed(err)
 	}

@@ -289,6 +289,9 @@ func (p *partitionCheck) walk(ctx context.Context, f vfs.File, size int64, do fu
 
 // bad reports a batch that cannot be read: as a torn tail if it is where a crash may leave one, else as damage.
 func (p *partitionCheck) bad(f vfs.File, path string, i int, pos, size int64, cause error) {
+	if !p.clean && p.next >= p.recovery && p.last(i) && zeroed(f, pos, size) {
+		return // zeroAhead, or preallocate
+	}
 	text := problem(path, cause)
 	severity := Lost
 	switch _, offset, behind := findBatch(f, pos+1, size, p.next, p.bases[i]); {

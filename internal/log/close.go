@@ -31,8 +31,8 @@ func (l *Log) Close() error {
 	if serr := l.active().seal(); err == nil {
 		err = serr
 	}
-	if err == nil && l.config.Load().Preallocate {
-		err = l.trimActive()
+	if err == nil {
+		_, err = l.active().trim(l.config.Load())
 	}
 	l.active().flushed = false
 	l.closed = true
@@ -63,17 +63,6 @@ func (l *Log) retireAll() {
 	for _, s := range *l.segments.Load() {
 		s.retire()
 	}
-}
-
-// trimActive cuts what was allocated ahead of the active segment.
-func (l *Log) trimActive() error {
-	s := l.active()
-	f, err := s.acquire()
-	if err != nil {
-		return err
-	}
-	defer f.release()
-	return f.Truncate(s.written)
 }
 
 // Delete closes the log and deletes its directory: renamed at once, removed after file.delete.delay.ms.

@@ -21,7 +21,8 @@ type crashRun struct {
 	changes int // operations so far that change the disk
 	crashAt int // the one that fails; -1: none
 
-	flushes bool // flush.messages=1: what was acknowledged is on disk
+	flushes     bool // flush.messages=1: what was acknowledged is on disk
+	preallocate bool // preallocate=true
 
 	written map[int64]string // what was ever appended at an offset, the last time
 	flushed int64            // everything below is on disk
@@ -31,8 +32,8 @@ type crashRun struct {
 
 var errPower = errors.New("power failure")
 
-func newCrashRun(crashAt int, flushes bool) *crashRun {
-	c := &crashRun{flushes: flushes, clock: &testClock{testEpochMs}, crashAt: crashAt, written: map[int64]string{}}
+func newCrashRun(crashAt int, flushes, preallocate bool) *crashRun {
+	c := &crashRun{flushes: flushes, preallocate: preallocate, clock: &testClock{testEpochMs}, crashAt: crashAt, written: map[int64]string{}}
 	c.disk = vfs.NewMem(c.clock.now)
 	c.fs = &vfs.Fault{FS: c.disk, Hook: func(op vfs.Op, name string) error {
 		if !op.Changes() {
@@ -79,7 +80,7 @@ func (c *crashRun) run() error {
 	}
 	if c.flushes {
 		eager := *d.o.Config
-		eager.FlushMessages = 1
+		eager.FlushMessages, eager.Preallocate = 1, c.preallocate
 		l.SetConfig(&eager)
 	}
 	step := 0
@@ -204,13 +205,13 @@ func (c *crashRun) check(disk *vfs.Mem) error {
 // TestCrashAtEveryOperation ends the scenario at each operation that changes the disk, in three ways, and opens what is
 // left: only what was synced, what was synced and by chance some of the rest, and everything (the process was killed).
 func TestCrashAtEveryOperation(t *testing.T) {
-	for _, flushes := range []bool{false, true} {
-		t.Run(fmt.Sprint("flush.messages=1:", flushes), func(t *testing.T) { crashEverywhere(t, flushes) })
-	}
+	t.Run("flushed by the system", func(t *testing.T) { crashEverywhere(t, false, false) })
+	t.Run("flush.messages=1", func(t *testing.T) { crashEverywhere(t, true, false) })
+	t.Run("flush.messages=1, preallocate", func(t *testing.T) { crashEverywhere(t, true, true) })
 }
 
-func crashEverywhere(t *testing.T, flushes bool) {
-	whole := newCrashRun(-1, flushes)
+func crashEverywhere(t *testing.T, flushes, preallocate bool) {
+	whole := newCrashRun(-1, flushes, preallocate)
 	if err := whole.run(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func crashEverywhere(t *testing.T, flushes bool) {
 		t.Fatal(err)
 	}
 	for at := range whole.changes {
-		c := newCrashRun(at, flushes)
+		c := newCrashRun(at, flushes, preallocate)
 		if c.run() == nil {
 			continue // the last operations belong to the closing, whose error the scenario may not see
 		}

@@ -26,9 +26,13 @@ type flusher struct {
 	told    atomic.Pointer[func()] // see OnFlushed
 	pending int64                  // the end of what was appended and nobody waits for; guarded by mu
 	soon    bool                   // a goroutine of the log flushes up to pending
+	gathering
 }
 
-func (f *flusher) init() { f.cond.L = &f.mu }
+func (f *flusher) init() {
+	f.cond.L = &f.mu
+	f.enough = make(chan struct{}, 1)
+}
 
 // reset begins anew: the log is on disk up to an offset.
 func (f *flusher) reset(offset int64) {
@@ -111,6 +115,7 @@ func (l *Log) flushSoon(upTo int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pending = max(f.pending, upTo)
+	f.arrive()
 	if !f.soon && f.err == nil {
 		f.soon = true
 		go l.flushPending()
@@ -122,15 +127,24 @@ func (l *Log) flushPending() {
 	f := &l.flush
 	for {
 		f.mu.Lock()
-		upTo := f.pending
-		if f.err != nil || f.synced.Load() >= upTo {
+		if f.err != nil || f.synced.Load() >= f.pending {
 			f.soon = false
 			f.cond.Broadcast()
 			f.mu.Unlock()
 			return
 		}
 		f.mu.Unlock()
-		if l.Flush(upTo) == nil {
+
+		f.gather()
+		f.mu.Lock()
+		upTo := f.pending
+		f.served, f.arrived = f.arrived, 0
+		f.mu.Unlock()
+		began := time.Now()
+		err := l.Flush(upTo)
+		f.ended = time.Now()
+		f.took = min(f.ended.Sub(began), gatherLimit)
+		if err == nil {
 			(*f.told.Load())()
 		}
 	}

@@ -251,6 +251,7 @@ func (r *recovery) run() error {
 		if err := f.Truncate(pos); err != nil {
 			return err
 		}
+		s.longer = true
 	}
 	return r.save(pos)
 }

@@ -65,6 +65,9 @@ func (l *Log) roll(base int64) (*segment, error) {
 			return nil, err
 		}
 	}
+	if err := l.trimForRoll(old, base, cfg); err != nil {
+		return nil, err
+	}
 	s, err := createSegment(l.fs, l.o.files, l.dir, base, cfg, l.now())
 	if err != nil {
 		return nil, err
@@ -83,12 +86,19 @@ func (l *Log) roll(base int64) (*segment, error) {
 	return s, nil
 }
 
-func (l *Log) sealForRoll(old *segment, base int64, cfg *Config) error {
-	if cfg.Preallocate {
-		if err := l.trimActive(); err != nil {
-			return err
-		}
+// trimForRoll cuts off what lies behind the records. That is on disk before there is a segment at the recovery point: with
+// that, the old one is not read any more after a crash.
+func (l *Log) trimForRoll(old *segment, base int64, cfg *Config) error {
+	if trimmed, err := old.trim(cfg); err != nil || !trimmed || l.flush.point.Load() < base {
+		return err
 	}
+	if err := old.sync(false); err != nil {
+		return l.syncFailed(err)
+	}
+	return nil
+}
+
+func (l *Log) sealForRoll(old *segment, base int64, cfg *Config) error {
 	if err := old.seal(); err != nil {
 		return err
 	}

@@ -51,8 +51,10 @@ type segment struct {
 	firstTs    int64 // largest timestamp of the first append; -1 if none
 	sinceIndex int   // bytes appended since the last index entry
 	jitterMs   int64
-	flushed    bool // sealed and on disk durably, indexes too
-	allocated  bool // the index files have the size that they may grow to
+	flushed    bool  // sealed and on disk durably, indexes too
+	allocated  bool  // the index files have the size that they may grow to
+	longer     bool  // a recovery cut the file, which a power failure may undo
+	ahead      int64 // zeros were written up to here, if that lies behind what is written; see zeroAhead
 }
 
 // segmentFile is an open segment file, kept open by the segment and by each slice of it.
@@ -292,7 +294,7 @@ func (s *segment) truncate(position, offset int64, cfg *Config, now time.Time) e
 	if err != nil {
 		return err
 	}
-	s.written, s.flushed, s.recent = position, false, nil
+	s.written, s.ahead, s.flushed, s.recent = position, 0, false, nil
 	s.trust.cut(position)
 	s.idx.truncateTo(offset - s.base)
 	s.tidx.truncateTo(offset - s.base)

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ func (r *recovery) tornTail(f io.ReaderAt, pos, size int64, cause error) error {
 		return corrupt(path, "position %d, offset %d: %v; %s, so this is no torn tail", pos, r.next, cause, what)
 	}
 	r.cut = size - pos
+	if !found && zeroed(f, pos, size) {
+		return nil // zeroAhead, or preallocate
+	}
 	if found {
 		r.l.slog.Error("damage found after a power failure; the log is cut there, in data that had not been flushed",
 			"file", path, "position", pos, "bytes", r.cut, "end_offset", r.next, "behind", what, "cause", cause)
@@ -55,6 +59,19 @@ func (r *recovery) blank(s *segment) bool {
 	defer f.release()
 	_, _, found := findBatch(f, 0, s.size.Load(), r.next, s.base)
 	return !found
+}
+
+// zeroed tells whether a range holds nothing but zeros.
+func zeroed(f io.ReaderAt, from, to int64) bool {
+	buf := make([]byte, min(to-from, int64(len(zeros))))
+	for from < to {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
+		if n == 0 || err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(buf[:n], zeros[:n]) {
+			return false
+		}
+		from += int64(n)
+	}
+	return true
 }
 
 // findBatch looks for an intact batch anywhere from a position on.

@@ -87,7 +87,8 @@ func (m *Mem) Used() int64 {
 }
 
 // Crash is the file system after a power failure now. With rnd nil nothing survives that was not synced. Else each
-// change that was not synced survives or not by chance, and a file that grew may keep a part of its new bytes. A rename
+// change that was not synced survives or not by chance, a file that grew may keep a part of its new bytes, and of
+// blocks that were written over each may survive. A rename
 // in a directory survives as a whole or not at all, as on every journaling file system: what both names say comes from
 // the same time.
 func (m *Mem) Crash(rnd *rand.Rand) *Mem {
@@ -141,7 +142,7 @@ func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
 	}
 	data, size := n.syncedData, n.syncedSize
 	if rnd != nil {
-		switch rnd.IntN(3) {
+		switch rnd.IntN(4) {
 		case 0:
 			data, size = n.data, n.size
 		case 1: // torn: the old bytes, and some of the new ones behind them
@@ -150,11 +151,28 @@ func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
 				data = append(slices.Clone(n.syncedData), n.data[len(n.syncedData):keep]...)
 				size = max(n.syncedSize, int64(keep))
 			}
+		case 2: // what was written over reached the disk in any order
+			if n.size >= n.syncedSize {
+				data, size = n.mixed(rnd), n.syncedSize
+			}
 		}
 	}
 	s.data, s.size = slices.Clone(data), size
 	s.syncedData, s.syncedSize = s.data[:len(s.data):len(s.data)], size
 	return s
+}
+
+// mixed is what was synced of a file, with each of its blocks the old one or the new one.
+func (n *memNode) mixed(rnd *rand.Rand) []byte {
+	const block = 64 // small, so that a batch in a test has several
+	data := slices.Clone(n.data[:min(n.syncedSize, int64(len(n.data)))])
+	for at := 0; at < len(data); at += block {
+		if b := data[at:min(at+block, len(data))]; rnd.IntN(2) == 0 {
+			clear(b)
+			copy(b, n.syncedData[min(at, len(n.syncedData)):])
+		}
+	}
+	return data
 }
 
 func pathError(op, name string, err error) error { return &fs.PathError{Op: op, Path: name, Err: err} }
