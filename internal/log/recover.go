@@ -259,11 +259,12 @@ func (r *recovery) run() error {
 // read gives the batch at a position, checked. In the segment that holds the recovery point the flushed batches before
 // it are checked too: they are read anyway for the producers, and damage there is what must not go unnoticed.
 func (r *recovery) read(w *walker, pos, size int64) (record.Batch, int64, error) {
-	b, bytes, err := w.header(pos, size)
+	_, bytes, err := w.header(pos, size)
 	if err != nil {
 		return nil, 0, err
 	}
-	if b, err = w.batch(pos, size); err != nil {
+	b, err := w.batch(pos, size)
+	if err != nil {
 		return nil, 0, err
 	}
 	return b, bytes, b.CheckCRC()
