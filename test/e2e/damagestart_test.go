@@ -74,13 +74,15 @@ func awaitLog(t *testing.T, s *server.Server, text string) {
 	}
 }
 
-// damages are what is done to the files of a broker that is not running, and how its process ended.
-var damages = []struct {
+// damageDone is what is done to a file of a broker that is not running, and how its process ended.
+type damageDone struct {
 	name   string
 	killed bool
 	active bool                        // the segment that is appended to
 	place  func(batches []int64) int64 // in the file
-}{
+}
+
+var damages = []damageDone{
 	{"closed segment", true, false, func(at []int64) int64 { return at[len(at)/2] + 500 }},
 	{"active segment", true, true, func(at []int64) int64 { return at[len(at)/2] + 500 }},
 	{"base offset", true, false, func(at []int64) int64 { return at[len(at)/2] + 6 }},
@@ -93,10 +95,10 @@ var damages = []struct {
 // check agrees.
 func TestDamageAtTheStart(t *testing.T) {
 	c := startCluster(t, "unclean.leader.election.enable=false")
-	damageAtTheStart(t, c)
+	damageAtTheStart(t, c, damages)
 }
 
-func damageAtTheStart(t *testing.T, c *server.Cluster) {
+func damageAtTheStart(t *testing.T, c *server.Cluster, damages []damageDone) {
 	cl := clusterClient(t, c, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	adm := kadm.NewClient(cl)
 	if _, err := adm.CreateTopic(client.Context(t), 1, 3, map[string]*string{"segment.bytes": kadm.StringPtr("1048576")}, "t"); err != nil {
