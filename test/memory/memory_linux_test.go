@@ -1,4 +1,3 @@
-// Package memory measures what a broker holds in memory.
 package memory
 
 import (

@@ -1,0 +1,2 @@
+// Package memory measures what a broker's process holds in memory.
+package memory
