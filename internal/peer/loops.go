@@ -62,12 +62,14 @@ func (c *Conn) writeAll(v net.Buffers) error {
 			return err
 		}
 	}
-	return c.net.SetWriteDeadline(time.Time{}) // who writes directly never waits
+	_ = c.net.SetWriteDeadline(time.Time{}) // who writes directly never waits; that the connection has ended the reader tells
+	return nil
 }
 
 // read is the reader goroutine. It alone tells requests of their outcome, so they hear of it in order.
 func (c *Conn) read() {
 	frames := wire.NewFrameReader(c.net, &c.pool, nil)
+	frames.FewSizes = true
 	for {
 		frame, err := frames.Read(c.o.MaxResponseBytes)
 		if err == nil {
