@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -45,10 +46,14 @@ func TestClusterFromEmptyDirectories(t *testing.T) {
 		p.Close()
 	}
 	for i, s := range c.Nodes {
-		topics, err := kadm.NewClient(client.New(t, s.Addr)).ListTopics(client.Context(t))
-		if err != nil || len(topics.Names()) != 3 {
-			t.Errorf("node %d lists %v, %v", i+1, topics.Names(), err)
-		}
+		var topics kadm.TopicDetails
+		client.Retry(t, func() (err error) { // a node hears of a topic a little after the one that it was made through
+			topics, err = kadm.NewClient(client.New(t, s.Addr)).ListTopics(client.Context(t))
+			if err == nil && len(topics.Names()) != 3 {
+				err = fmt.Errorf("node %d lists %v: %w", i+1, topics.Names(), kerr.UnknownTopicOrPartition)
+			}
+			return err
+		})
 		for _, topic := range topics {
 			for _, p := range topic.Partitions {
 				if len(p.ISR) != 3 {
