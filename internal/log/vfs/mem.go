@@ -87,10 +87,9 @@ func (m *Mem) Used() int64 {
 }
 
 // Crash is the file system after a power failure now. With rnd nil nothing survives that was not synced. Else each
-// change that was not synced survives or not by chance, a file that grew may keep a part of its new bytes, and of
-// blocks that were written over each may survive. A rename
-// in a directory survives as a whole or not at all, as on every journaling file system: what both names say comes from
-// the same time.
+// change that was not synced survives or not by chance, a file that grew may keep a part of its new bytes, and of blocks
+// that were written over each may survive. A rename in a directory survives as a whole or not at all, as on every
+// journaling file system: what both names say comes from the same time.
 func (m *Mem) Crash(rnd *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
