@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 )
 
 // Errors of ReadFrame that concern the peer's bytes; anything else is the connection's own error.
@@ -94,6 +95,10 @@ type PooledReader interface {
 
 // FrameReader reads the frames of one connection. It is used by one goroutine.
 type FrameReader struct {
+	// FewSizes has large frames read into buffers of powers of two: who gets frames of all sizes, as a follower does, keeps
+	// four to a doubling of them in the pool otherwise.
+	FewSizes bool
+
 	r       io.Reader
 	pooled  PooledReader // r, if it is one
 	pool    *Pool
@@ -230,7 +235,7 @@ func (fr *FrameReader) fill(f *Frame, size int) error {
 	if err := f.acquire(next); err != nil {
 		return err
 	}
-	f.Bytes = fr.pool.Get(next)
+	f.Bytes = fr.get(next)
 	have := copy(f.Bytes, fr.buf[fr.pos:fr.end])
 	fr.pos = fr.end
 	if fr.buf != nil {
@@ -252,7 +257,7 @@ func (fr *FrameReader) fill(f *Frame, size int) error {
 			return err
 		}
 		next = min(size, next*8)
-		grown := fr.pool.Get(next)
+		grown := fr.get(next)
 		copy(grown, f.Bytes)
 		fr.pool.Put(f.Bytes)
 		f.Bytes = grown
@@ -274,4 +279,12 @@ func (f *Frame) acquire(n int) error {
 	held, err := f.budget.Acquire(n-f.held, f.held > 0)
 	f.held += held
 	return err
+}
+
+// get is a buffer for n bytes of a frame that is not small.
+func (fr *FrameReader) get(n int) []byte {
+	if fr.FewSizes && n > 1 && n <= maxClass {
+		return fr.pool.Get(1 << bits.Len(uint(n-1)))[:n]
+	}
+	return fr.pool.Get(n)
 }

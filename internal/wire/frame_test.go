@@ -253,3 +253,32 @@ func sizeName(n int) string {
 	}
 	return "1MiB"
 }
+
+// Frames of a hundred sizes between two powers of two are read into buffers of the larger one, so that few are kept.
+func TestFewSizesOfBuffers(t *testing.T) {
+	for _, few := range []bool{false, true} {
+		var in bytes.Buffer
+		for i := range 100 {
+			in.Write(frame(200_000 + 500*i))
+		}
+		in.Write(frame(maxClass + 1))
+		var pool Pool
+		fr := NewFrameReader(&in, &pool, nil)
+		fr.FewSizes = few
+		sizes := map[int]bool{}
+		for i := range 100 {
+			f, err := fr.Read(1 << 30)
+			if err != nil || len(f.Bytes) != 200_000+500*i {
+				t.Fatalf("frame %d: %v", i, err)
+			}
+			sizes[cap(f.Bytes)] = true
+			f.Release()
+		}
+		if want := map[bool]int{false: 2, true: 1}[few]; len(sizes) != want {
+			t.Errorf("few %v: buffers of %v, want %d", few, sizes, want)
+		}
+		if f, err := fr.Read(1 << 30); err != nil || len(f.Bytes) != maxClass+1 || cap(f.Bytes) > maxClass+1<<20 {
+			t.Errorf("few %v: what the pool does not keep is in a buffer of %d: %v", few, cap(f.Bytes), err)
+		}
+	}
+}
