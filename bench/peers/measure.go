@@ -34,7 +34,7 @@ func measure(ctx context.Context, t *harness.Target, s system) (harness.Figures,
 		return nil, harness.ErrNotThisOne
 	}
 	w := t.Case.Workload
-	if w.Records*w.RecordBytes < drive.Direct {
+	if w.PerSecond == 0 && w.Records*w.RecordBytes < drive.Direct {
 		// Small requests are made by one thread, as in bench/load: it has fewer switches, and takes more replies at a time.
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	}

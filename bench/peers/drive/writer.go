@@ -2,7 +2,6 @@ package drive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -73,17 +72,19 @@ func (l Load) Run(ctx context.Context, open func(ctx context.Context, conn int) 
 	})()
 	start := time.Now()
 	var wg sync.WaitGroup
-	for i, w := range writers {
+	for _, w := range writers {
 		w.measure, w.end = start.Add(l.Warmup), start.Add(l.Warmup+l.Time)
+		if l.PerSecond == 0 {
+			wg.Go(func() {
+				if err := w.closed(ctx, l.InFlight); err != nil {
+					cancel(err)
+				}
+			})
+		}
+	}
+	if l.PerSecond > 0 {
 		wg.Go(func() {
-			var err error
-			if l.PerSecond > 0 {
-				every := time.Duration(float64(l.Conns) / float64(l.PerSecond) * float64(time.Second))
-				err = w.paced(ctx, start.Add(every*time.Duration(i)/time.Duration(l.Conns)), every)
-			} else {
-				err = w.closed(ctx, l.InFlight)
-			}
-			if err != nil {
+			if err := l.pace(ctx, writers, start); err != nil {
 				cancel(err)
 			}
 		})
@@ -161,41 +162,4 @@ func (w *driven) closed(ctx context.Context, inFlight int) error {
 			return err
 		}
 	}
-}
-
-// paced sends each request when it is due, whatever the acknowledgements do.
-func (w *driven) paced(ctx context.Context, first time.Time, every time.Duration) error {
-	due := make(chan time.Time, pacedSlots-1) // one more is being waited for
-	failed := make(chan error, 1)
-	go func() {
-		var err error
-		for d := range due {
-			if err = w.take(d); err != nil {
-				w.Close()
-				break
-			}
-		}
-		failed <- err
-		for range due { // let the sender go on to its end
-		}
-	}()
-	var err error
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
-	for d := first; d.Before(w.end) && err == nil; d = d.Add(every) {
-		if wait := time.Until(d); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				err = ctx.Err()
-				continue
-			}
-		}
-		due <- d
-		err = w.Send(d)
-	}
-	close(due)
-	return errors.Join(<-failed, err)
 }
