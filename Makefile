@@ -91,7 +91,7 @@ bench: build build/bench
 # What CI runs: gregor beside the limit, in turn, under a minute. A case whose processor time is more than a quarter worse
 # against the limit's than bench/expect.json says, twice, is an error. When gregor has become faster, write down what it is now.
 bench-short: build build/bench
-	build/bench -gregor build/gregor -servers 'gregor|limit' -cases 'large|small|fetch' -rounds 5 -seconds 0.6 -warmup 0.2 -touch 400 \
+	build/bench -gregor build/gregor -servers 'gregor|limit' -cases 'large|small|fetch' -rounds 4 -seconds 0.5 -warmup 0.2 -touch 400 \
 		-quiet -expect bench/expect.json
 
 # Everything, with peers, into docs/performance.md and its pictures: hours. With CASES, those alone.
