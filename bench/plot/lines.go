@@ -36,9 +36,10 @@ func latency(r harness.Report, o harness.Outcome, kind string) string {
 	last := harness.Quantiles[len(harness.Quantiles)-1]
 	x := axis{least: 1, most: 100 / (100 - last), from: left, to: width - right}
 	y := newAxis(all, bottom, top)
-	c.text("title", "start", 12, 22, o.Title)
-	c.text("dim", "end", width-12, 22, strings.TrimSpace(r.Machine.CPU))
-	c.text("dim", "start", 12, 40, "ms until "+map[string]string{"": "acknowledged", harness.Delivered: "delivered"}[kind])
+	title, rest, _ := strings.Cut(o.Title, ": ")
+	c.text("title", "start", 12, 22, title+", ms until "+map[string]string{"": "acknowledged", harness.Delivered: "delivered"}[kind])
+	c.text("dim", "start", 12, 40, rest)
+	c.text("dim", "end", width-12, bottom+40, strings.TrimSpace(r.Machine.CPU))
 	for _, v := range y.marks() {
 		c.line("grid", left, y.at(v), width-right, y.at(v))
 		c.text("dim", "end", left-8, y.at(v)+4, number(v))
