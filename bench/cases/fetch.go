@@ -95,8 +95,7 @@ func follow(ctx context.Context, t *harness.Target) (harness.Figures, error) {
 	f[harness.ReadMBps] = float64(both.Fetched.Bytes) / 1e6 / both.Fetched.Elapsed.Seconds()
 	f[CPUperDelivery] = used.Server.Seconds() / float64(both.Produced.Records*int64(w.Readers)) * 1e6
 	if d := both.Delivered; d.TotalCount() > 0 {
-		at := func(q float64) float64 { return harness.Ms(time.Duration(d.ValueAtQuantile(q))) }
-		f[harness.Deliver50], f[harness.Deliver99], f[harness.Deliver999] = at(50), at(99), at(99.9)
+		f.Add(harness.Distribution(harness.Delivered, d))
 	}
 	return f, nil
 }
