@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -534,5 +535,22 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if t.Failed() {
 		b := make([]byte, 1<<16)
 		os.Stderr.Write(b[:runtime.Stack(b, true)])
+	}
+}
+
+// TestReceiveBuffer: the system sizes the receive buffer, unless somebody has set it.
+func TestReceiveBuffer(t *testing.T) {
+	b := startBroker(t, nil)
+	for _, want := range []int{-1, 65536} {
+		values := b.live.Load()
+		if want > 0 {
+			var err error
+			if values, err = values.Set(map[string]string{"socket.receive.buffer.bytes": strconv.Itoa(want)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := receiveBuffer(values); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
 	}
 }

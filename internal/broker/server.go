@@ -22,7 +22,7 @@ type limits struct {
 	maxPerIP        int           // max.connections.per.ip
 	perIP           map[string]int
 	sendBuffer      int // socket.send.buffer.bytes, -1 the system's
-	receiveBuffer   int // socket.receive.buffer.bytes
+	receiveBuffer   int // socket.receive.buffer.bytes, -1 the system's
 }
 
 // server owns the listeners and connections of a broker.
@@ -73,11 +73,21 @@ func (s *server) configure(v *config.Values) {
 		maxPerIP:        v.Int("max.connections.per.ip"),
 		perIP:           perIPOverrides(v.String("max.connections.per.ip.overrides")),
 		sendBuffer:      v.Int("socket.send.buffer.bytes"),
-		receiveBuffer:   v.Int("socket.receive.buffer.bytes"),
+		receiveBuffer:   receiveBuffer(v),
 	}
 	s.limits.Store(l)
 	s.b.fetchMaxBytes.Store(v.Int32("fetch.max.bytes"))
 	s.budget.resize(l.queuedMaxBytes)
+}
+
+// receiveBuffer is socket.receive.buffer.bytes if somebody has set it. Kafka's default of 100 KB is too small for a large batch:
+// the reader wakes up several times for one, which costs a tenth of the processor; left alone, the system finds the size.
+func receiveBuffer(v *config.Values) int {
+	const key = "socket.receive.buffer.bytes"
+	if v.Source(key) == config.SourceDefault {
+		return -1
+	}
+	return v.Int(key)
 }
 
 // serve accepts connections until the listener fails or the server closes.
