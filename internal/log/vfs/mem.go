@@ -90,20 +90,25 @@ func (m *Mem) Used() int64 {
 // change that was not synced survives or not by chance, a file that grew may keep a part of its new bytes, and of blocks
 // that were written over each may survive. A rename in a directory survives as a whole or not at all, as on every
 // journaling file system: what both names say comes from the same time.
-func (m *Mem) Crash(rnd *rand.Rand) *Mem {
+func (m *Mem) Crash(rnd *rand.Rand) *Mem { return m.crash(rnd, true) }
+
+// CrashInOrder is Crash, but what was written over survives as a whole or not at all.
+func (m *Mem) CrashInOrder(rnd *rand.Rand) *Mem { return m.crash(rnd, false) }
+
+func (m *Mem) crash(rnd *rand.Rand, scattered bool) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMem(m.now)
 	c.boot = m.boot + 1
 	seen := map[*memNode]*memNode{}
-	c.root = survivor(m.root, rnd, seen)
+	c.root = survivor(m.root, rnd, scattered, seen)
 	for _, n := range seen {
 		c.used += int64(len(n.data))
 	}
 	return c
 }
 
-func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
+func survivor(n *memNode, rnd *rand.Rand, scattered bool, seen map[*memNode]*memNode) *memNode {
 	if s := seen[n]; s != nil {
 		return s
 	}
@@ -133,7 +138,7 @@ func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
 				}
 			}
 			if child != nil {
-				c := survivor(child, rnd, seen)
+				c := survivor(child, rnd, scattered, seen)
 				s.entries[name], s.syncedEntries[name] = c, c
 			}
 		}
@@ -151,7 +156,7 @@ func survivor(n *memNode, rnd *rand.Rand, seen map[*memNode]*memNode) *memNode {
 				size = max(n.syncedSize, int64(keep))
 			}
 		case 2: // what was written over reached the disk in any order
-			if n.size >= n.syncedSize {
+			if scattered && n.size >= n.syncedSize {
 				data, size = n.mixed(rnd), n.syncedSize
 			}
 		}
