@@ -63,7 +63,7 @@ func crashAt(t *testing.T, n int, rnd *rand.Rand) int {
 	total := changes
 	mu.Unlock()
 
-	after, err := start(context.Background(), cfg, slog.New(slog.NewTextHandler(logs, nil)), disk.CrashInOrder(rnd))
+	after, err := start(context.Background(), cfg, slog.New(slog.NewTextHandler(logs, nil)), disk.CrashSectors(rnd))
 	if err != nil {
 		t.Fatalf("change %d: %v", n, err)
 	}

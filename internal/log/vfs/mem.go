@@ -90,25 +90,27 @@ func (m *Mem) Used() int64 {
 // change that was not synced survives or not by chance, a file that grew may keep a part of its new bytes, and of blocks
 // that were written over each may survive. A rename in a directory survives as a whole or not at all, as on every
 // journaling file system: what both names say comes from the same time.
-func (m *Mem) Crash(rnd *rand.Rand) *Mem { return m.crash(rnd, true) }
+func (m *Mem) Crash(rnd *rand.Rand) *Mem {
+	return m.crash(rnd, 64) // small, so that a batch in a test has several
+}
 
-// CrashInOrder is Crash, but what was written over survives as a whole or not at all.
-func (m *Mem) CrashInOrder(rnd *rand.Rand) *Mem { return m.crash(rnd, false) }
+// CrashSectors is Crash for who relies on the size of a disk's sectors: blocks have 512 bytes.
+func (m *Mem) CrashSectors(rnd *rand.Rand) *Mem { return m.crash(rnd, 512) }
 
-func (m *Mem) crash(rnd *rand.Rand, scattered bool) *Mem {
+func (m *Mem) crash(rnd *rand.Rand, block int) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := NewMem(m.now)
 	c.boot = m.boot + 1
 	seen := map[*memNode]*memNode{}
-	c.root = survivor(m.root, rnd, scattered, seen)
+	c.root = survivor(m.root, rnd, block, seen)
 	for _, n := range seen {
 		c.used += int64(len(n.data))
 	}
 	return c
 }
 
-func survivor(n *memNode, rnd *rand.Rand, scattered bool, seen map[*memNode]*memNode) *memNode {
+func survivor(n *memNode, rnd *rand.Rand, block int, seen map[*memNode]*memNode) *memNode {
 	if s := seen[n]; s != nil {
 		return s
 	}
@@ -138,7 +140,7 @@ func survivor(n *memNode, rnd *rand.Rand, scattered bool, seen map[*memNode]*mem
 				}
 			}
 			if child != nil {
-				c := survivor(child, rnd, scattered, seen)
+				c := survivor(child, rnd, block, seen)
 				s.entries[name], s.syncedEntries[name] = c, c
 			}
 		}
@@ -156,8 +158,8 @@ func survivor(n *memNode, rnd *rand.Rand, scattered bool, seen map[*memNode]*mem
 				size = max(n.syncedSize, int64(keep))
 			}
 		case 2: // what was written over reached the disk in any order
-			if scattered && n.size >= n.syncedSize {
-				data, size = n.mixed(rnd), n.syncedSize
+			if n.size >= n.syncedSize {
+				data, size = n.mixed(rnd, block), n.syncedSize
 			}
 		}
 	}
@@ -167,8 +169,7 @@ func survivor(n *memNode, rnd *rand.Rand, scattered bool, seen map[*memNode]*mem
 }
 
 // mixed is what was synced of a file, with each of its blocks the old one or the new one.
-func (n *memNode) mixed(rnd *rand.Rand) []byte {
-	const block = 64 // small, so that a batch in a test has several
+func (n *memNode) mixed(rnd *rand.Rand, block int) []byte {
 	data := slices.Clone(n.data[:min(n.syncedSize, int64(len(n.data)))])
 	for at := 0; at < len(data); at += block {
 		if b := data[at:min(at+block, len(data))]; rnd.IntN(2) == 0 {

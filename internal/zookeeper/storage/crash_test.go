@@ -88,7 +88,7 @@ func TestCrash(t *testing.T) {
 				rnd = rand.New(rand.NewPCG(seed, uint64(n)))
 			}
 			g := newFixture(t)
-			g.disk = f.disk.CrashInOrder(rnd)
+			g.disk = f.disk.CrashSectors(rnd)
 			g.fs = g.disk
 			s, r, err := g.try()
 			if err != nil {

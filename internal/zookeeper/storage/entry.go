@@ -128,11 +128,11 @@ func (e *entryReader) at(pos int64) (txn []byte, n int64, why string, err error)
 	return body, entryHeaderBytes + length + 1, "", nil
 }
 
-// following looks for a valid transaction anywhere behind the reader's position, which tells damage from a tail that
-// was being written when the machine stopped.
-func (e *entryReader) following() (at, zxid int64, ok bool, err error) {
+// following looks for a valid transaction anywhere from a position on, which tells damage from a tail that was being written
+// when the machine stopped.
+func (e *entryReader) following(from int64) (at, zxid int64, ok bool, err error) {
 	const step = 1 << 18
-	for pos := e.pos + 1; pos < e.size; {
+	for pos := from; pos < e.size; {
 		chunk, err := e.r.bytes(pos, min(step, e.size-pos))
 		if err != nil {
 			return 0, 0, false, err
@@ -155,6 +155,26 @@ func (e *entryReader) following() (at, zxid int64, ok bool, err error) {
 		}
 	}
 	return 0, 0, false, nil
+}
+
+// sectorBytes is what a disk writes as a whole or not at all, at least.
+const sectorBytes = 512
+
+// missing tells whether a sector between two positions was never written: it is zero, as it was allocated. The first one may
+// have older transactions in it, before the position. A transaction begins with four zeros anyway.
+func (e *entryReader) missing(from, to int64) (bool, error) {
+	for from < to {
+		end := min((from/sectorBytes+1)*sectorBytes, e.size)
+		b, err := e.r.bytes(from, end-from)
+		if err != nil {
+			return false, err
+		}
+		if len(b) > 4 && allZero(b) {
+			return true, nil
+		}
+		from = end
+	}
+	return false, nil
 }
 
 // zeros is compared with: most of a log that was not ended cleanly is zero, and that is the fastest way to see it.

@@ -184,5 +184,6 @@ func (f *fixture) patch(name string, change func(b []byte) []byte) {
 	f.must(file.Truncate(0))
 	_, err = file.WriteAt(b, 0)
 	f.must(err)
+	f.must(file.Sync())
 	f.must(file.Close())
 }

@@ -165,7 +165,7 @@ func (s *Store) Load(ctx context.Context, load Loader) (last int64, replayed int
 		if i+1 < len(logs) && logs[i+1].zxid <= from {
 			continue // the next one begins before what is wanted
 		}
-		if err := s.loadLog(ctx, f.path, load); err != nil {
+		if err := s.loadLog(ctx, f.path, i+1 == len(logs), load); err != nil {
 			if !found && errors.Is(err, ErrMissing) {
 				err = fmt.Errorf("%w in %s, but there are logs, and they do not begin with the first transaction; restore a snapshot: %w", ErrNoSnapshot, s.snapDir, err)
 			}
@@ -206,8 +206,8 @@ func (s *Store) loadSnapshot(snapshots []named, load Loader) (from int64, found 
 	return 0, false, nil
 }
 
-// loadLog gives the transactions of one file that are behind what was loaded.
-func (s *Store) loadLog(ctx context.Context, path string, load Loader) error {
+// loadLog gives the transactions of one file, which may be the last, that are behind what was loaded.
+func (s *Store) loadLog(ctx context.Context, path string, last bool, load Loader) error {
 	f, err := s.o.FS.Open(path)
 	if err != nil {
 		return err
@@ -225,7 +225,7 @@ func (s *Store) loadLog(ctx context.Context, path string, load Loader) error {
 	for {
 		txn, err := r.next()
 		if errors.Is(err, errTail) {
-			return s.tail(path, r, size, err)
+			return s.tail(path, r, size, last, err)
 		}
 		if err != nil {
 			return fmt.Errorf("%s at byte %d: %w", path, r.pos, err)
@@ -259,8 +259,11 @@ func follows(zxid, last int64) bool {
 }
 
 // tail looks at what is behind the last valid transaction of a file.
-func (s *Store) tail(path string, r *entryReader, size int64, why error) error {
-	at, zxid, ok, err := r.following()
+func (s *Store) tail(path string, r *entryReader, size int64, last bool, why error) error {
+	at, zxid, ok, err := r.following(r.pos + 1)
+	if err == nil && ok && last {
+		ok, err = s.torn(path, r, at)
+	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
@@ -270,6 +273,22 @@ func (s *Store) tail(path string, r *entryReader, size int64, why error) error {
 		s.cuts = append(s.cuts, cut{path, r.pos})
 	}
 	return nil
+}
+
+// torn tells a gap that is damage from one that a power failure left of the last batch. The log lies in blocks that are
+// allocated, and a disk writes them in any order: of a batch whose sync did not return, and of which nothing was acknowledged,
+// later transactions may be there without the ones before them. Then a sector is missing, and nothing lies farther behind
+// it than a batch is long. ZooKeeper ends a log at every gap.
+func (s *Store) torn(path string, r *entryReader, at int64) (damage bool, err error) {
+	missing, err := r.missing(r.pos, at)
+	if err != nil || !missing {
+		return true, err
+	}
+	_, _, farther, err := r.following(r.pos + batchBytes)
+	if err == nil && !farther {
+		s.o.Logger.Warn("the last transactions before a power failure reached the disk in part; none of them was acknowledged", "file", path, "byte", r.pos)
+	}
+	return farther, err
 }
 
 // cutTails ends the files where their transactions end, so that nobody stumbles over half of one later. Nothing of it

@@ -12,6 +12,10 @@ import (
 // spareBytes is how much memory is kept for the next batch.
 const spareBytes = 4 << 20
 
+// batchBytes is how much is made durable with one sync, and one transaction more. What a power failure leaves of it may have
+// gaps: see Store.torn.
+const batchBytes = 1 << 20
+
 // padBytes is how near to the end of the allocated space ZooKeeper goes (class FilePadding).
 const padBytes = 4096
 
@@ -63,7 +67,7 @@ func (w *writer) append(zxid int64, txn []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(w.queue) == 0 {
+	if n := len(w.queue); n == 0 || len(w.queue[n-1].data) >= batchBytes {
 		w.queue = append(w.queue, batch{from: zxid, data: w.spare[:0]})
 		w.spare = nil
 		w.wake.Signal()
