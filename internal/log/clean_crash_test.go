@@ -196,11 +196,17 @@ func (c *cleanCrash) faultsOn(disk *vfs.Mem) vfs.FS {
 // make, and then at each that the next start makes.
 func TestCompactionCrashAtEveryChange(t *testing.T) {
 	for _, groups := range []bool{false, true} {
-		t.Run(fmt.Sprintf("groups=%v", groups), func(t *testing.T) { crashAtEveryChange(t, groups) })
+		for first := range 2 { // two at a time
+			t.Run(fmt.Sprintf("groups=%v, from %d on", groups, first), func(t *testing.T) {
+				t.Parallel()
+				crashAtEveryChange(t, groups, first, 2)
+			})
+		}
 	}
 }
 
-func crashAtEveryChange(t *testing.T, groups bool) {
+// crashAtEveryChange ends it at the change first and each step-th behind it.
+func crashAtEveryChange(t *testing.T, groups bool, first, step int) {
 	whole := newCleanCrash(-1, groups)
 	if err := whole.run(whole.faults()); err != nil {
 		t.Fatal(err)
@@ -212,7 +218,7 @@ func crashAtEveryChange(t *testing.T, groups bool) {
 	if testing.Short() {
 		seeds = 1
 	}
-	for at := range whole.changes {
+	for at := first; at < whole.changes; at += step {
 		c := newCleanCrash(at, groups)
 		if err := c.run(c.faults()); err == nil && c.changes <= at {
 			t.Fatalf("change %d was not reached", at)

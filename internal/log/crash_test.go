@@ -205,9 +205,14 @@ func (c *crashRun) check(disk *vfs.Mem) error {
 // TestCrashAtEveryOperation ends the scenario at each operation that changes the disk, in three ways, and opens what is
 // left: only what was synced, what was synced and by chance some of the rest, and everything (the process was killed).
 func TestCrashAtEveryOperation(t *testing.T) {
-	t.Run("flushed by the system", func(t *testing.T) { crashEverywhere(t, false, false) })
-	t.Run("flush.messages=1", func(t *testing.T) { crashEverywhere(t, true, false) })
-	t.Run("flush.messages=1, preallocate", func(t *testing.T) { crashEverywhere(t, true, true) })
+	for what, c := range map[string]struct{ flushes, preallocate bool }{
+		"flushed by the system": {}, "flush.messages=1": {true, false}, "flush.messages=1, preallocate": {true, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			crashEverywhere(t, c.flushes, c.preallocate)
+		})
+	}
 }
 
 func crashEverywhere(t *testing.T, flushes, preallocate bool) {
