@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gregor/test/client"
@@ -72,30 +71,10 @@ func awaitFile(t *testing.T, path string, want []byte) {
 // Consumers read what was written, the files are whole again, and gregor check agrees.
 func TestDamageIsRepaired(t *testing.T) {
 	c := startCluster(t, "log.scrub.interval.ms=500", "unclean.leader.election.enable=false")
-	cl := clusterClient(t, c, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	adm := kadm.NewClient(cl)
-	if _, err := adm.CreateTopic(client.Context(t), 1, 3, map[string]*string{"segment.bytes": kadm.StringPtr("1048576")}, "t"); err != nil {
-		t.Fatal(err)
-	}
-	awaitInSync(t, adm, "t", 3)
-	const n = 60
-	for i := range n {
-		client.Produce(t, cl, &kgo.Record{Topic: "t", Partition: 0, Value: fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", 100_000))})
-	}
-	topics, err := adm.ListTopics(client.Context(t), "t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	leader := topics["t"].Partitions[0].Leader
+	h := newHeavyTopic(t, c)
+	h.produce(60)
+	leader := h.leader()
 	follower := leader%3 + 1
-	check := func() {
-		t.Helper()
-		for i, r := range client.ReadPartition(t, c.Nodes[0].Addr, "t", 0, n) {
-			if !strings.HasPrefix(string(r.Value), fmt.Sprintf("%d x", i)) {
-				t.Fatalf("record %d is %.20q", i, r.Value)
-			}
-		}
-	}
 	// While they run: the scrub finds it.
 	for _, id := range []int32{leader, follower} {
 		path := sealed(t, c.Node(id), "t-0")[1]
@@ -105,7 +84,7 @@ func TestDamageIsRepaired(t *testing.T) {
 			t.Errorf("node %d does not tell of the repair", id)
 		}
 	}
-	check()
+	h.check()
 	// While one is stopped: what reads it first finds it.
 	for _, id := range []int32{leader, follower} {
 		path := sealed(t, c.Node(id), "t-0")[0]
@@ -114,17 +93,10 @@ func TestDamageIsRepaired(t *testing.T) {
 		}
 		want := damageFile(t, path)
 		c.Node(id).Restart(t)
-		check()
+		h.check()
 		awaitFile(t, path, want)
 	}
-	for _, s := range c.Nodes {
-		if err := s.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		if result := server.Tool(client.Context(t), t, "", "check", s.Dir); result.Code != 0 {
-			t.Errorf("gregor check %s: %s%s", s.Dir, result.Stdout, result.Stderr)
-		}
-	}
+	h.checkFiles()
 }
 
 // TestDamageOfTheOnlyReplica: what is whole is served, the rest is an error that clients ask again after, and the log tells

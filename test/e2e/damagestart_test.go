@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"gregor/test/client"
@@ -99,27 +98,10 @@ func TestDamageAtTheStart(t *testing.T) {
 }
 
 func damageAtTheStart(t *testing.T, c *server.Cluster, damages []damageDone) {
-	cl := clusterClient(t, c, kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	adm := kadm.NewClient(cl)
-	if _, err := adm.CreateTopic(client.Context(t), 1, 3, map[string]*string{"segment.bytes": kadm.StringPtr("1048576")}, "t"); err != nil {
-		t.Fatal(err)
-	}
-	awaitInSync(t, adm, "t", 3)
-	n := 0
-	produce := func(count int) {
-		t.Helper()
-		for range count {
-			client.Produce(t, cl, &kgo.Record{Topic: "t", Partition: 0, Value: fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 100_000))})
-			n++
-		}
-	}
+	h := newHeavyTopic(t, c)
 	for i, d := range damages {
-		produce(16) // the active segment has some
-		topics, err := adm.ListTopics(client.Context(t), "t")
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := topics["t"].Partitions[0].Leader
+		h.produce(16) // the active segment has some
+		id := h.leader()
 		if i%2 == 1 {
 			id = id%3 + 1
 		}
@@ -136,10 +118,10 @@ func damageAtTheStart(t *testing.T, c *server.Cluster, damages []damageDone) {
 		}
 		at, want := batchesOf(t, path)
 		flipAt(t, path, d.place(at))
-		produce(1)
+		h.produce(1)
 		node.Restart(t)
 		awaitLog(t, node, "a damaged replica is whole again and follows")
-		awaitInSync(t, adm, "t", 3)
+		h.awaitInSync()
 		got, err := os.ReadFile(path)
 		if err != nil || len(got) < len(want) || string(got[:len(want)]) != string(want) {
 			t.Errorf("%s: the file is not what it was: %v", d.name, err)
@@ -148,19 +130,8 @@ func damageAtTheStart(t *testing.T, c *server.Cluster, damages []damageDone) {
 			t.Errorf("%s: the log does not tell the place", d.name)
 		}
 	}
-	for i, r := range client.ReadPartition(t, c.Nodes[0].Addr, "t", 0, int64(n)) {
-		if !strings.HasPrefix(string(r.Value), fmt.Sprintf("%d x", i)) {
-			t.Fatalf("record %d is %.20q", i, r.Value)
-		}
-	}
-	for _, s := range c.Nodes {
-		if err := s.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		if result := server.Tool(client.Context(t), t, "", "check", s.Dir); result.Code != 0 {
-			t.Errorf("gregor check %s: %s%s", s.Dir, result.Stdout, result.Stderr)
-		}
-	}
+	h.check()
+	h.checkFiles()
 }
 
 // TestDamageAtTheStartOfTheOnlyReplica: the replica stays offline, with the place and a way out, start after start; the rest
