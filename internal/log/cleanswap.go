@@ -71,16 +71,16 @@ func (l *Log) cleanSwap(old []*segment, s *segment, truncations int) (done bool,
 		o.retire()
 	}
 	l.setSegments(slices.Replace(slices.Clone(list), at, at+len(old), s))
-	removed := l.forgetSnapshots(old[1:])
+	removed := l.forgetSnapshots(func(offset int64) bool {
+		return slices.ContainsFunc(old[1:], func(s *segment) bool { return s.base == offset })
+	})
 	l.mu.Unlock()
 
 	if err := l.dropSegments(old); err != nil {
 		return true, l.swapFailed(err)
 	}
-	for _, offset := range removed {
-		if err := removeFile(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
-			return true, l.swapFailed(err)
-		}
+	if err := l.removeSnapshotFiles(removed); err != nil {
+		return true, l.swapFailed(err)
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return true, l.swapFailed(err)
@@ -117,18 +117,4 @@ func indexOfAll(list, part []*segment) int {
 		return -1
 	}
 	return i
-}
-
-// forgetSnapshots takes the producer snapshots at the beginnings of segments that are gone out of the list, and gives
-// those whose files are to be removed. mu is held.
-func (l *Log) forgetSnapshots(gone []*segment) (removed []int64) {
-	l.snapshots = slices.DeleteFunc(slices.Clone(l.snapshots), func(offset int64) bool {
-		is := slices.ContainsFunc(gone, func(s *segment) bool { return s.base == offset })
-		if is {
-			removed = append(removed, offset)
-		}
-		return is
-	})
-	l.unsyncedSnapshots = slices.DeleteFunc(slices.Clone(l.unsyncedSnapshots), func(offset int64) bool { return slices.Contains(removed, offset) })
-	return removed
 }

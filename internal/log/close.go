@@ -38,7 +38,7 @@ func (l *Log) Close() error {
 	l.closed = true
 	l.mu.Unlock()
 	if err == nil {
-		err = l.flushAll(true)
+		err = l.flushTo(l.next, true)
 	}
 	l.retireAll()
 	if err != nil {

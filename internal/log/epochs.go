@@ -167,23 +167,17 @@ func (c *epochs) forgetFromEnd(end int64) {
 }
 
 // truncateFromStart drops the epochs that end at or before the log's new start; the one that reaches over it starts
-// there now.
-func (c *epochs) truncateFromStart(start int64) error {
+// there now. The file has them until it is written the next time: entries too many do no harm, and are dropped again when
+// it is read. So retention waits for no disk while appends wait for it, and works on a full one.
+func (c *epochs) truncateFromStart(start int64) {
 	list := c.entries()
 	i := sort.Search(len(list), func(i int) bool { return list[i].start > start })
 	if i == 0 || i == 1 && list[0].start == start {
-		return nil
+		return
 	}
 	keep := slices.Clone(list[i-1:])
 	keep[0].start = start
-	err := c.store(keep)
-	if isNoSpace(err) {
-		// Retention has to work on a full disk, and a file with too many entries does no harm: they are dropped again
-		// when it is read.
-		c.publish(keep)
-		err = nil
-	}
-	return err
+	c.publish(keep)
 }
 
 // forOffset is the epoch of an offset; -1 if it lies before the first.

@@ -91,9 +91,9 @@ func (l *Log) Flush(upTo int64) error {
 	f.running = true
 	f.mu.Unlock()
 
-	err := l.flushAll(false)
+	err := l.flushTo(upTo, false)
 	for err == errFlushAgain {
-		err = l.flushAll(false)
+		err = l.flushTo(upTo, false)
 	}
 
 	f.mu.Lock()
@@ -193,9 +193,10 @@ func (l *Log) FlushRecovered() error {
 	return nil
 }
 
-// flushAll syncs everything that is written now, moves the recovery point, and publishes what was held back. closing
-// syncs the active segment's indexes too.
-func (l *Log) flushAll(closing bool) error {
+// flushTo syncs the segments that have something below an offset, moves the recovery point, and publishes what was held
+// back. The active segment, when the others are meant, is left alone: its appends would wait for the disk. closing syncs
+// its indexes too.
+func (l *Log) flushTo(upTo int64, closing bool) error {
 	type span struct {
 		s      *segment
 		size   int64
@@ -208,8 +209,12 @@ func (l *Log) flushAll(closing bool) error {
 	l.mu.Lock()
 	list := *l.segments.Load()
 	next, gen := l.next, l.truncations
-	for i, s := range list {
-		if sealed := closing || i < len(list)-1; !s.flushed {
+	whole := true
+	if n := floor(list, upTo-1) + 1; n > 0 && n < len(list) && !closing {
+		next, list, whole = list[n].base, list[:n], false
+	}
+	for _, s := range list {
+		if sealed := closing || s != l.active(); !s.flushed {
 			spans = append(spans, span{s, s.written, sealed})
 		}
 	}
@@ -246,7 +251,7 @@ func (l *Log) flushAll(closing bool) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if gen != l.truncations || list[len(list)-1] != l.active() {
+	if gen != l.truncations || whole && list[len(list)-1] != l.active() {
 		return errFlushAgain
 	}
 	for _, sp := range spans {
@@ -264,7 +269,9 @@ func (l *Log) flushAll(closing bool) error {
 	if saved {
 		l.flush.point.Store(max(next, l.flush.point.Load()))
 	}
-	l.flush.lastMs.Store(l.now().UnixMilli())
+	if whole {
+		l.flush.lastMs.Store(l.now().UnixMilli())
+	}
 	return nil
 }
 

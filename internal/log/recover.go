@@ -348,9 +348,7 @@ func (l *Log) enterService(list []*segment, clean bool) error {
 	l.epochs.forgetFromEnd(l.next)
 	start := min(l.start.Load(), l.next)
 	l.start.Store(start)
-	if err := l.epochs.truncateFromStart(start); err != nil {
-		return err
-	}
+	l.epochs.truncateFromStart(start)
 	if err := l.dropStraySnapshots(list); err != nil {
 		return err
 	}

@@ -18,10 +18,8 @@ func (l *Log) DeleteRecordsBefore(offset int64) (newStart int64, err error) {
 	if offset < 0 || offset > hw {
 		return 0, fmt.Errorf("%w: records of %s before %d cannot be deleted, the high watermark is %d", ErrOffsetOutOfRange, l.dir, offset, hw)
 	}
-	if err := l.moveStart(offset); err != nil {
-		return 0, l.writeFailed(err)
-	}
-	return l.start.Load(), nil
+	l.moveStart(offset)
+	return l.start.Load(), l.keepStart()
 }
 
 // SetStartOffset moves a follower's log start up to its leader's. Unlike DeleteRecordsBefore it may pass the high
@@ -32,17 +30,25 @@ func (l *Log) SetStartOffset(offset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	return l.writeFailed(l.moveStart(min(offset, l.end.Load())))
+	l.moveStart(min(offset, l.end.Load()))
+	return l.keepStart()
+}
+
+// keepStart writes the epochs, the first of which starts with the log: so a start inside a segment outlives a crash before
+// the log starts are checkpointed. A full disk keeps nobody from deleting. mu is held.
+func (l *Log) keepStart() error {
+	if err := l.epochs.save(); err != nil && !isNoSpace(err) {
+		return l.writeFailed(err)
+	}
+	return nil
 }
 
 // moveStart sets a higher log start. mu is held.
-func (l *Log) moveStart(offset int64) error {
+func (l *Log) moveStart(offset int64) {
 	if offset <= l.start.Load() {
-		return nil
+		return
 	}
-	if err := l.epochs.truncateFromStart(offset); err != nil {
-		return err
-	}
+	l.epochs.truncateFromStart(offset)
 	l.start.Store(offset)
 	for {
 		hw := l.highWatermark.Load()
@@ -52,24 +58,41 @@ func (l *Log) moveStart(offset int64) error {
 	}
 	l.producers.replicated(offset)
 	l.publishTxns()
-	return nil
 }
 
 // DeleteOldSegments deletes, from the oldest on, the segments that retention.ms or retention.bytes no longer keeps, and
 // those below the log start; never a record at or above the high watermark. It returns how many. If all segments go, an
 // empty one stays.
 func (l *Log) DeleteOldSegments() (n int, err error) {
-	cfg := l.config.Load()
 	l.structure.Lock()
 	defer l.structure.Unlock()
+	old, snapshots, err := l.letGo()
+	if len(old) == 0 || err != nil {
+		return 0, err
+	}
+	// The disk's part, which appends need not wait for: until it is done, a start finds the old segments again.
+	if err := l.dropSegments(old); err != nil {
+		return 0, l.writeFailed(err)
+	}
+	if err := l.removeSnapshotFiles(snapshots); err != nil {
+		return 0, l.writeFailed(err)
+	}
+	l.slog.Info("deleted old segments", "segments", len(old), "log_start", l.start.Load())
+	return len(old), nil
+}
+
+// letGo takes the segments that may go out of the log, and gives them and the snapshots whose files are to be removed.
+// structure is held.
+func (l *Log) letGo() (old []*segment, snapshots []int64, err error) {
+	cfg := l.config.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usable(); err != nil {
-		return 0, err
+		return nil, nil, err
 	}
-	n, err = l.countDeletable(cfg)
+	n, err := l.countDeletable(cfg)
 	if n == 0 || err != nil {
-		return 0, err
+		return nil, nil, err
 	}
 	list := *l.segments.Load()
 	if n == len(list) {
@@ -78,23 +101,14 @@ func (l *Log) DeleteOldSegments() (n int, err error) {
 		case isNoSpace(err) && n > 1:
 			n-- // what can be freed without a new file
 		case err != nil:
-			return 0, l.writeFailed(err)
+			return nil, nil, l.writeFailed(err)
 		}
 		list = *l.segments.Load()
 	}
 	base := list[n].base
-	if err := l.moveStart(base); err != nil {
-		return 0, l.writeFailed(err)
-	}
+	l.moveStart(base)
 	l.setSegments(list[n:])
-	if err := l.dropSegments(list[:n]); err != nil {
-		return 0, l.writeFailed(err)
-	}
-	if err := l.removeSnapshots(func(offset int64) bool { return offset < base }); err != nil {
-		return 0, l.writeFailed(err)
-	}
-	l.slog.Info("deleted old segments", "segments", n, "log_start", l.start.Load())
-	return n, nil
+	return list[:n], l.forgetSnapshots(func(offset int64) bool { return offset < base }), nil
 }
 
 // countDeletable counts the segments from the start that may go.

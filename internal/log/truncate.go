@@ -217,18 +217,32 @@ func (l *Log) reloadProducers(end int64) error {
 	return nil
 }
 
-// removeSnapshots deletes the snapshot files that which names.
+// removeSnapshots deletes the snapshots that which names. mu is held.
 func (l *Log) removeSnapshots(which func(offset int64) bool) error {
-	for _, offset := range l.snapshots {
-		if which(offset) {
-			if err := removeFile(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
-				return err
-			}
-			l.flush.dirty.Store(true)
+	return l.removeSnapshotFiles(l.forgetSnapshots(which))
+}
+
+// forgetSnapshots takes the snapshots that which names out of the list, and gives them: their files are to be removed. mu
+// is held.
+func (l *Log) forgetSnapshots(which func(offset int64) bool) (removed []int64) {
+	l.snapshots = slices.DeleteFunc(slices.Clone(l.snapshots), func(offset int64) bool {
+		is := which(offset)
+		if is {
+			removed = append(removed, offset)
 		}
-	}
-	l.snapshots = slices.DeleteFunc(l.snapshots, which)
+		return is
+	})
 	l.unsyncedSnapshots = slices.DeleteFunc(slices.Clone(l.unsyncedSnapshots), which)
+	return removed
+}
+
+func (l *Log) removeSnapshotFiles(offsets []int64) error {
+	for _, offset := range offsets {
+		if err := removeFile(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
+			return err
+		}
+		l.flush.dirty.Store(true)
+	}
 	return nil
 }
 
