@@ -108,7 +108,7 @@ build/bench: FORCE
 # them is read again. NATS is built; RabbitMQ is installed by a distribution (apt-get install rabbitmq-server), and not
 # measured without. Pictures of what was measured: make bench-plots.
 RABBITMQ  ?= /usr/lib/rabbitmq/bin/rabbitmq-server
-PEERCASES ?= large|small|flush|noflush|fetch|mixed|ack|latency|tail-1|tail-10|tail-100|active|cluster-large|cluster-small|start
+PEERCASES ?= large|small|flush|noflush|fetch|mixed|latency|tail-1|tail-10|tail-100|active|cluster-large|cluster-small|start
 FIGURES   ?= build/peers.json
 bench-peers: rabbitmq = $(wildcard $(RABBITMQ))
 bench-peers: build build/bench build/nats-server

@@ -17,7 +17,7 @@ func Produce() []harness.Case {
 	flush.Flush = true
 	cases := []harness.Case{
 		{Name: "large", Title: "large batches: 128 x 1 KB, acks=all, 3 partitions",
-			Workload: harness.Workload{Partitions: 3, Conns: 2, InFlight: 5, Records: 128, RecordBytes: 1000, Acks: -1},
+			Workload: harness.Workload{Partitions: 3, Conns: 3, InFlight: 5, Records: 128, RecordBytes: 1000, Acks: -1},
 			Measure:  produce, Main: harness.MBps, Show: []string{harness.CPUperGB, harness.ClientGB, harness.MachineGB, harness.P50, harness.P99, harness.RSS}},
 		{Name: "small", Title: "small requests: one record of 100 bytes, 16 connections, 8 in flight",
 			Workload: harness.Workload{Partitions: 3, Conns: 16, InFlight: 8, Records: 1, RecordBytes: 100, Acks: -1},
@@ -44,7 +44,7 @@ func producer(t *harness.Target, topic string) *load.Produce {
 		batch = load.Compressed(codec, w.Records, w.RecordBytes, nowMs)
 	}
 	p := &load.Produce{Topic: topic, Acks: int16(w.Acks), Batch: batch, PerBatch: w.Records,
-		Conns: w.Conns, InFlight: w.InFlight, PerSecond: w.PerSecond, Warmup: t.Warmup, Time: t.Time}
+		Conns: w.Conns, InFlight: w.InFlight, PerSecond: w.PerSecond, Spin: w.Spin, Warmup: t.Warmup, Time: t.Time}
 	for range w.Partitions {
 		p.Addrs = append(p.Addrs, t.Addrs()[0])
 	}

@@ -52,10 +52,14 @@ func TestLoadOnABroker(t *testing.T) {
 	addr := broker.Addr()
 	client.Create(t, addr, "loaded", 2)
 	const perBatch = 5
-	for _, rate := range []int{0, 1000} {
-		t.Run(fmt.Sprint("rate=", rate), func(t *testing.T) {
+	for _, load := range []struct {
+		rate int
+		spin bool
+	}{{}, {rate: 1000}, {rate: 1000, spin: true}} {
+		rate := load.rate
+		t.Run(fmt.Sprintf("rate=%d,spin=%v", rate, load.spin), func(t *testing.T) {
 			p := Produce{Addrs: []string{addr, addr}, Topic: "loaded", Acks: -1, Batch: Batch(perBatch, 100, 1), PerBatch: perBatch,
-				Conns: 3, InFlight: 4, PerSecond: rate, Time: 200 * time.Millisecond}
+				Conns: 3, InFlight: 4, PerSecond: rate, Spin: load.spin, Time: 200 * time.Millisecond}
 			made, err := p.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -22,6 +22,7 @@ type loop struct {
 	streams      []*stream
 	producers    []*producer
 	every        int64      // between two requests of all producers; 0: as replies come
+	spin         bool       // never sleeps before the end
 	next         int64      // number of the request that is due next
 	open         int        // connections that have not ended, of those that end by themselves
 	counted      bool       // there are such
@@ -120,6 +121,9 @@ func (s *stream) failed(err error) error { return fmt.Errorf("%s: %w", s.addr, e
 func (l *loop) sleep(now int64) int64 {
 	const most = int64(50 * time.Millisecond) // to see that the context has ended
 	if l.end > now {
+		if l.spin {
+			return 0
+		}
 		most := min(most, l.end-now)
 		if l.every > 0 {
 			return max(0, min(most, l.next*l.every-now))

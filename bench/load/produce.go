@@ -15,11 +15,12 @@ type Produce struct {
 	Topic     string
 	Acks      int16
 	Batch     []byte
-	PerBatch  int // records in Batch
-	Conns     int // connections to each leader
-	InFlight  int // requests that a connection sends before the reply of the first; ignored at a rate
-	PerSecond int // requests a second of all connections together, sent when they are due whatever the replies do; 0: as fast as replies come
-	Count     int // requests after which each connection ends; 0: only Time ends it
+	PerBatch  int  // records in Batch
+	Conns     int  // connections to each leader
+	InFlight  int  // requests that a connection sends before the reply of the first; ignored at a rate
+	PerSecond int  // requests a second of all connections together, sent when they are due whatever the replies do; 0: as fast as replies come
+	Spin      bool // looks for replies without sleeping, at a rate: waking up would count as the server's time. It takes a processor
+	Count     int  // requests after which each connection ends; 0: only Time ends it
 	Warmup    time.Duration
 	Time      time.Duration
 	Began     func() // called when Warmup is over, if set

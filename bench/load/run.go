@@ -146,6 +146,7 @@ func (w *work) addProducers(ctx context.Context, l *loop) error {
 	}
 	if p.PerSecond > 0 {
 		l.every = time.Second.Nanoseconds() / int64(p.PerSecond)
+		l.spin = p.Spin
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 
 // work is what the systems do for each case that they have.
 var work = map[string]func(ctx context.Context, t *harness.Target, s system) (harness.Figures, error){
-	"large": produce, "small": produce, "flush": produce, "noflush": produce, "ack": produce, "active": produce,
+	"large": produce, "small": produce, "flush": produce, "noflush": produce, "active": produce,
 	"cluster-large": produce, "cluster-small": produce,
 	"fetch": read,
 	"mixed": follow, "latency": follow, "tail-1": follow, "tail-10": follow, "tail-100": follow,

@@ -29,10 +29,10 @@ func TestCases(t *testing.T) {
 		got[s.Name()] = strings.Join(names, " ")
 	}
 	for name, want := range map[string]string{
-		"nats":                    "ack active cluster-idle cluster-large cluster-small fetch flush large latency mixed noflush small start tail-1 tail-10 tail-100",
+		"nats":                    "active cluster-idle cluster-large cluster-small fetch flush large latency mixed noflush small start tail-1 tail-10 tail-100",
 		"nats-fast":               "large",
-		"rabbitmq-quorum":         "ack active fetch flush large latency mixed noflush small start tail-1",
-		"rabbitmq-stream":         "ack active fetch large latency mixed noflush small tail-1 tail-10 tail-100",
+		"rabbitmq-quorum":         "active fetch flush large latency mixed noflush small start tail-1",
+		"rabbitmq-stream":         "active fetch large latency mixed noflush small tail-1 tail-10 tail-100",
 		"rabbitmq-stream-batched": "fetch large mixed",
 	} {
 		if got[name] != want {
