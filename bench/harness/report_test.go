@@ -38,16 +38,20 @@ func TestTable(t *testing.T) {
 func TestGoals(t *testing.T) {
 	goals := []Goal{
 		{Case: "small", What: "small", Figure: Requests, Against: "apache", Bound: 2, Says: "2x"},
+		{Case: "small", What: "small", Figure: Requests, Against: "apache", Bound: 5, Says: "5x"},
+		{Case: "small", What: "small", Figure: Requests, Against: "apache", Bound: 7, Says: "7x"},
 		{Case: "small", What: "small", Figure: CPUperM, Against: "limit", Bound: 1.5, Says: "1.5x"},
 		{Case: "small", What: "small", Figure: CPUperM, Bound: 10, Says: "10"},
 		{Case: "large", What: "large", Figure: MBps, Against: "apache", Bound: 3, Says: "3x"},
 	}
-	const want = `| case | figure | goal | measured | |
-|---|---|---:|---:|---|
-| small | requests/s of apache's | at least 2x | 3.00x | reached |
-| small | server CPU s/million of limit's | at most 1.5x | 2.00x | not reached |
-| small | server CPU s/million | at most 10 | 10.0 | reached |
-| large | MB/s of apache's | at least 3x | not measured |  |
+	const want = `| case | figure | goal | gregor | limit | |
+|---|---|---:|---:|---:|---|
+| small | requests/s of apache's | at least 2x | 3.00x | 6.00x | reached |
+| small | requests/s of apache's | at least 5x | 3.00x | 6.00x | not reached |
+| small | requests/s of apache's | at least 7x | 3.00x | 6.00x | not reached, nor by the limit |
+| small | server CPU s/million of limit's | at most 1.5x | 2.00x |  | not reached |
+| small | server CPU s/million | at most 10 | 10.0 | 5.0 | reached |
+| large | MB/s of apache's | at least 3x | not measured |  |  |
 `
 	if got := Goals(goals, []Outcome{outcome()}, "gregor"); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
