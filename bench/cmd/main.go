@@ -131,6 +131,7 @@ func (c *command) report(outcomes []harness.Outcome) error {
 	}
 	for _, part := range []struct{ name, body string }{
 		{"goals", harness.Goals(cases.Goals, r.Cases, c.main)},
+		{"summary", harness.Summary(r.Cases, c.main, []string{harness.ApacheName, "nats", "rabbitmq-quorum", "rabbitmq-stream", harness.LimitName})},
 		{"figures", r.Figures()},
 	} {
 		changed, err := harness.Document(string(text), part.name, part.body)

@@ -58,6 +58,18 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+func TestSummary(t *testing.T) {
+	const want = `| case | | gregor | of apache's | of nats's | of limit's |
+|---|---|---:|---:|---:|---:|
+| small | requests/s | 300 | 3.00x |  | 0.50x |
+`
+	without := outcome()
+	without.Columns = without.Columns[:1]
+	if got := Summary([]Outcome{outcome(), without}, "gregor", []string{"apache", "nats", "limit"}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // What is a quarter worse against the limit in the same round is found, whichever way the figure goes.
 func TestExpectation(t *testing.T) {
 	for _, c := range []struct {
