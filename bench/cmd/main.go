@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -57,6 +58,9 @@ func run(ctx context.Context, args []string) error {
 		fmt.Println(o.Table())
 	}
 	if err != nil {
+		if c.merge && len(outcomes) > 0 { // of a run of hours the rest can be measured after it
+			err = errors.Join(err, c.report(outcomes))
+		}
 		return err
 	}
 	if c.expect != "" {
