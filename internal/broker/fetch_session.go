@@ -75,12 +75,13 @@ type fetchSession struct {
 	order sessionPartition // sentinel of a ring
 
 	// Of a follower's session (follower_session.go).
-	follower  *Broker // nil: it is a client's
-	dirty     []*sessionPartition
-	parked    *followerWait // the long poll that waits
-	woken     bool          // something came up since the last look that ends a long poll
-	turn      int           // of the last request
-	lastAsked time.Time
+	follower    *Broker // nil: it is a client's
+	brokerEpoch int64   // of the follower's broker, as the last request said it
+	dirty       []*sessionPartition
+	parked      *followerWait // the long poll that waits
+	woken       bool          // something came up since the last look that ends a long poll
+	turn        int           // of the last request
+	lastAsked   time.Time
 }
 
 func newFetchSession(byID bool) *fetchSession {
@@ -193,6 +194,7 @@ func (c *sessionCache) begin(req *kmsg.FetchRequest) (s *fetchSession, create bo
 	s.lastAsked = c.now()
 	s.turn++
 	s.update(req)
+	s.registeredAs(followerOf(req))
 	if len(s.parts) == 0 {
 		c.mu.Lock()
 		delete(c.sessions, s.id)

@@ -287,6 +287,20 @@ func (s *fetchSession) asked(p *sessionPartition, in *kmsg.FetchRequestTopicPart
 	}
 }
 
+// registeredAs has the leader told of every position again when the follower's broker has another epoch than before: it was
+// unregistered, or cut off, and has registered anew while its connection and its session stayed. What it had told under its
+// old epoch takes it into no ISR (KIP-903), and of idle partitions it would have nothing to tell. s.mu is held.
+func (s *fetchSession) registeredAs(r *replica.ReplicaRead) {
+	if s.follower == nil || r == nil || s.brokerEpoch == r.BrokerEpoch {
+		return
+	}
+	s.brokerEpoch = r.BrokerEpoch
+	for p := s.order.next; p != &s.order; p = p.next {
+		p.fresh, p.turn = true, s.turn // an older request, which has the old epoch, must not be the one that tells
+		s.mark(p)
+	}
+}
+
 // close takes the session off its partitions.
 func (s *fetchSession) close() {
 	if s.follower == nil {

@@ -35,3 +35,21 @@ func TestOlderRequestLeavesWhatANewerAsksFor(t *testing.T) {
 		t.Errorf("the newer request answers %d partitions of the one that it asks for", len(newer.parts))
 	}
 }
+
+// A broker that was unregistered, or cut off, registers anew while its session stays. Its next request tells the leader its
+// epoch for partitions that it has nothing to say of, too: else an idle partition would never take it into the ISR again.
+func TestSessionOfABrokerThatRegistersAnew(t *testing.T) {
+	tb := startBroker(t, nil)
+	tb.publish(&metadata.TopicRecord{Name: "t", TopicID: topicID("t")}, &metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5},
+		&metadata.PartitionRecord{TopicID: topicID("t"), Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	c := tb.dial()
+	id := do[*kmsg.FetchResponse](c, followerFetch(0, 0, 0, "t", map[int32]int64{0: 0})).SessionID
+	do[*kmsg.FetchResponse](c, followerFetch(id, 1, 0, "t", nil))
+	anew := followerFetch(id, 2, 0, "t", nil)
+	anew.ReplicaState.Epoch = 9
+	do[*kmsg.FetchResponse](c, anew)
+	// The leader refuses the old epoch from now on, so it knows the new one.
+	if got := told(t, do[*kmsg.FetchResponse](c, followerFetch(0, -1, 0, "t", map[int32]int64{0: 0}))); got != "0: NOT_LEADER_FOR_PARTITION" {
+		t.Errorf("a fetch with the old broker epoch: %s", got)
+	}
+}
