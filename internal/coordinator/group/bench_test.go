@@ -106,8 +106,9 @@ func fill(s *stepper, n int) []string {
 		s.step(Event{Caller: Caller{ClientID: "c", Version: 3}, Request: benchJoin(""), NewMemberID: fmt.Sprint(i)})
 		ids = append(ids, fmt.Sprintf("c-%d", i))
 	}
-	for s.m.groups["g"].live.state == PreparingRebalance { // the initial delay of 0, prolonged once
-		s.m.Tick(1_000_000, &s.out)
+	for s.m.groups["g"].live.state == PreparingRebalance { // gathers members, prolonged once
+		at, _ := s.m.Deadline()
+		s.m.Tick(at, &s.out)
 	}
 	return ids
 }

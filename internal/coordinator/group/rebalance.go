@@ -33,7 +33,7 @@ func (m *Machine) prepareRebalance(g *group, reason string) {
 	switch {
 	case initial:
 		// Wait for more members of a group that has just begun: each rebalance costs all of them.
-		delay := int64(m.config().InitialRebalanceDelayMs)
+		delay := m.gatherMs()
 		m.waitForMore(g, delay, max(l.rebalanceTimeoutMs()-delay, 0))
 	case l.allJoined():
 		m.completeJoin(g)
@@ -41,6 +41,13 @@ func (m *Machine) prepareRebalance(g *group, reason string) {
 		m.scheduleJoinTimeout(g)
 	}
 }
+
+// minGatherMs is the least that a new group waits for more members after the last that came, even without an initial rebalance
+// delay. Clients that start together are a moment apart, and whoever comes after the first rebalance makes those that were
+// in it wait for their next heartbeat: 3 s, with a client's defaults.
+const minGatherMs = 2
+
+func (m *Machine) gatherMs() int64 { return max(int64(m.config().InitialRebalanceDelayMs), minGatherMs) }
 
 // waitForMore ends the initial join phase after delayMs, or prolongs it if members came meanwhile, by no more than the
 // delay at a time and by leftMs altogether.
@@ -52,7 +59,7 @@ func (m *Machine) waitForMore(g *group, delayMs, leftMs int64) {
 			return
 		}
 		l.newMemberAdded = false
-		m.waitForMore(g, min(int64(m.config().InitialRebalanceDelayMs), leftMs), max(leftMs-delayMs, 0))
+		m.waitForMore(g, min(m.gatherMs(), leftMs), max(leftMs-delayMs, 0))
 	})
 }
 
