@@ -338,25 +338,28 @@ func TestDecisionsAreNotCutUnlessTheyMayBe(t *testing.T) {
 }
 
 func TestCloseEndsAllGoroutines(t *testing.T) {
-	r := NewRuntime(Options[ask, int]{
-		New: newSum, MaxBatchBytes: func() int { return 4096 }, WriteTimeoutMs: func() int64 { return 5000 },
-	})
-	for p := range int32(10) {
-		r.Elected(p, 1, &memoryLog{})
-		if p%2 == 0 {
-			r.Resigned(p, 1)
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRuntime(Options[ask, int]{
+			New: newSum, MaxBatchBytes: func() int { return 4096 }, WriteTimeoutMs: func() int64 { return 5000 },
+		})
+		for p := range int32(10) {
+			r.Elected(p, 1, &memoryLog{})
+			if p%2 == 0 {
+				r.Resigned(p, 1)
+			}
 		}
-	}
-	r.Elected(2, 2, &memoryLog{})
-	r.Close()
-	r.Elected(3, 9, &memoryLog{}) // too late
-	buf := make([]byte, 1<<20)
-	if stacks := string(buf[:runtime.Stack(buf, true)]); strings.Contains(stacks, "(*Shard") {
-		t.Errorf("a shard lives on:\n%s", stacks)
-	}
-	r.Submit(3, ask{add: 1}, func(_ int, err error) {
-		if !errors.Is(err, ErrNotCoordinator) {
-			t.Errorf("got %v after Close", err)
+		r.Elected(2, 2, &memoryLog{})
+		r.Close()
+		r.Elected(3, 9, &memoryLog{}) // too late
+		synctest.Wait()               // a goroutine says that it has ended right before it does
+		buf := make([]byte, 1<<20)
+		if stacks := string(buf[:runtime.Stack(buf, true)]); strings.Contains(stacks, "(*Shard") {
+			t.Errorf("a shard lives on:\n%s", stacks)
 		}
+		r.Submit(3, ask{add: 1}, func(_ int, err error) {
+			if !errors.Is(err, ErrNotCoordinator) {
+				t.Errorf("got %v after Close", err)
+			}
+		})
 	})
 }

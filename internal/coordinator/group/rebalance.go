@@ -47,7 +47,9 @@ func (m *Machine) prepareRebalance(g *group, reason string) {
 // in it wait for their next heartbeat: 3 s, with a client's defaults.
 const minGatherMs = 2
 
-func (m *Machine) gatherMs() int64 { return max(int64(m.config().InitialRebalanceDelayMs), minGatherMs) }
+func (m *Machine) gatherMs() int64 {
+	return max(int64(m.config().InitialRebalanceDelayMs), minGatherMs)
+}
 
 // waitForMore ends the initial join phase after delayMs, or prolongs it if members came meanwhile, by no more than the
 // delay at a time and by leftMs altogether.
