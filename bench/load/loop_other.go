@@ -13,6 +13,7 @@ type loop struct {
 	measure, end int64
 	producers    []*producer
 	every        int64
+	spin         bool
 	undelivered  func() int
 	open         int  // connections that have not ended, of those that end by themselves
 	counted      bool // there are such
