@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// UnreachableError means that no broker could be connected to for the time that was allowed.
+// UnreachableError means that no broker could be connected to for the time that was allowed, or at all, since nobody knows
+// the hosts. It is the tool's last word, so it does not unwrap: the client would take what is below it for a reason to try again.
 type UnreachableError struct {
 	Option string // that named the seeds; "": --bootstrap-server
 	Seeds  []string
@@ -26,11 +27,21 @@ func (e *UnreachableError) Error() string {
 	if e.Option == bootstrapController {
 		kind, option = "controller", e.Option
 	}
+	if dns := unknownHost(e.Last); dns != nil {
+		return fmt.Sprintf("No address is known for host %q. Correct %s.", dns.Name, option)
+	}
 	return fmt.Sprintf("No %s could be reached at %s within %s: %v. Is one running there? Correct %s, or wait longer with default.api.timeout.ms in the --command-config file.",
 		kind, strings.Join(e.Seeds, ","), e.After, reason(e.Last), option)
 }
 
-func (e *UnreachableError) Unwrap() error { return e.Last }
+// unknownHost is err as what the name service says of a host that does not exist; nil if it is something else.
+func unknownHost(err error) *net.DNSError {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return dns
+	}
+	return nil
+}
 
 // reason strips the layers off a dial error: "connection refused".
 func reason(err error) error {
@@ -44,8 +55,8 @@ func reason(err error) error {
 }
 
 // dialer connects to brokers. Until the first connection stands it tries all bootstrap addresses in turn, says once
-// what is wrong, and gives up after its patience, so that a wrong address does not look like a slow cluster. After
-// that, what to try again is the client's matter.
+// what is wrong, and gives up after its patience, so that a wrong address does not look like a slow cluster; at once, as Kafka's
+// tools, if no host exists. After that, what to try again is the client's matter.
 type dialer struct {
 	warnings io.Writer
 	option   string // that named the seeds
@@ -78,6 +89,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	began := time.Now()
 	for {
 		var last error
+		unknown := 0
 		for _, a := range addresses {
 			conn, err := d.once(ctx, network, a)
 			if err == nil {
@@ -92,10 +104,17 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 			if errors.As(err, &handshake) {
 				return nil, err
 			}
-			d.warn(a, err)
+			if unknownHost(err) != nil {
+				unknown++
+			} else {
+				d.warn(a, err)
+			}
 		}
 		if !waiting {
 			return nil, last
+		}
+		if unknown == len(addresses) {
+			return nil, &UnreachableError{Option: d.option, Seeds: d.seeds, Last: last}
 		}
 		if d.patience > 0 && time.Since(began)+dialPause > d.patience {
 			return nil, &UnreachableError{Option: d.option, Seeds: d.seeds, After: d.patience, Last: last}

@@ -64,6 +64,22 @@ func TestDialerTriesEveryBootstrapAddress(t *testing.T) {
 	}
 }
 
+// A name that nobody knows is a mistake that no wait mends. (.invalid is kept from ever being one, RFC 6761; without any name
+// service it is not known to be unknown.)
+func TestDialerGivesUpAtOnceWithoutAHost(t *testing.T) {
+	const host = "gregor.invalid"
+	if _, err := net.DefaultResolver.LookupHost(context.Background(), host); unknownHost(err) == nil {
+		t.Skipf("the name service does not say that %s does not exist: %v", host, err)
+	}
+	var warnings bytes.Buffer
+	d := &dialer{warnings: &warnings, seeds: []string{host + ":9092"}} // without end
+	_, err := d.DialContext(context.Background(), "tcp", host+":9092")
+	var unreachable *UnreachableError
+	if !errors.As(err, &unreachable) || err.Error() != `No address is known for host "gregor.invalid". Correct --bootstrap-server.` || warnings.Len() > 0 {
+		t.Errorf("%v; warned: %q", err, warnings.String())
+	}
+}
+
 func TestDialerStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	address := closedPort(t)
