@@ -249,6 +249,9 @@ func (g *Flag) check(value string) error {
 
 // hint names an option that was probably meant.
 func (f *Flags) hint(name string) string {
+	if name == "zookeeper" && f.byName["bootstrap-server"] != nil { // of Kafka's tools before 3.0, and of older tutorials
+		return " (the tools ask the brokers: use --bootstrap-server, for example localhost:9092)"
+	}
 	if len(name) < 3 {
 		return ""
 	}

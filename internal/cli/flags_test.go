@@ -112,6 +112,14 @@ func TestEveryCommandHelps(t *testing.T) {
 	}
 }
 
+// Tutorials from before Kafka 3.0 name ZooKeeper to the tools.
+func TestZooKeeperOption(t *testing.T) {
+	code, _, stderr := run(t, topicsCommand(), "", "--zookeeper", "localhost:2181", "--list")
+	if code != 1 || !strings.HasPrefix(stderr, "zookeeper is not a recognized option (the tools ask the brokers: use --bootstrap-server") {
+		t.Error(code, stderr)
+	}
+}
+
 func TestVersion(t *testing.T) {
 	if code, stdout, _ := run(t, topicsCommand(), "", "--version"); code != 0 || stdout != "4.3.0\n" {
 		t.Error(code, stdout)
