@@ -149,7 +149,7 @@ func runServerStart(ctx context.Context, args []string, io IO, serve func()) int
 	}
 	values, warnings, err := config.ParseBroker(props)
 	if err != nil {
-		fmt.Fprintf(io.Err, "server-start: %s: %v\n", f.file, err)
+		fmt.Fprintf(io.Err, "server-start: %s: %v\n", f.origin(err), err)
 		return 1
 	}
 	if f.daemon {
@@ -216,6 +216,18 @@ func leftBehind(f serverFlags, v *config.Values) string {
 			a.Name, moved.Port, f.file, a, moved)
 	}
 	return ""
+}
+
+// origin is where the value that err is about was given.
+func (f *serverFlags) origin(err error) string {
+	var bad *config.Error
+	if errors.As(err, &bad) && slices.ContainsFunc(f.overrides, func(pair string) bool {
+		key, _, _ := strings.Cut(pair, "=")
+		return strings.TrimSpace(key) == bad.Key
+	}) {
+		return "--override"
+	}
+	return f.file
 }
 
 func serverProperties(f serverFlags) (map[string]string, error) {

@@ -53,7 +53,8 @@ func TestServerStartRefuses(t *testing.T) {
 		want string
 	}{
 		{[]string{filepath.Join(dir, "none")}, "no such file"},
-		{[]string{file}, "Invalid value 0 for configuration num.partitions: Value must be at least 1"},
+		{[]string{file}, file + ": Invalid value 0 for configuration num.partitions: Value must be at least 1"},
+		{[]string{file, "--override", "num.partitions=x"}, "--override: Invalid value x for configuration num.partitions"},
 		{[]string{file, "--override", "num.partitions=1", "--override", "zookeeper.connect=localhost:2181", "--override", "zookeeper.ssl.client.enable=true"}, "later version"},
 		{[]string{file, "--override", "x"}, "expected key=value"},
 	} {
