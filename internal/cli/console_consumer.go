@@ -181,7 +181,7 @@ func (f *consumerFlags) run(ctx context.Context, io IO) error {
 	c := &consoleConsumer{
 		started: make(chan struct{}),
 		io:      io, formatter: print, max: -1, skipErrors: f.skipErrors.Seen(), events: f.events.Seen(),
-		topic: f.topic.Value(), createTopic: props["allow.auto.create.topics"] != "false", positions: newPositions(),
+		topic: f.topic.Value(), partition: -1, createTopic: props["allow.auto.create.topics"] != "false", positions: newPositions(),
 	}
 	if f.maxMessages.Seen() {
 		c.max = f.maxMessages.Int()
@@ -196,7 +196,8 @@ func (f *consumerFlags) run(ctx context.Context, io IO) error {
 	}
 	switch {
 	case f.partition.Seen():
-		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: {int32(f.partition.Int()): start}}))
+		c.partition = f.partition.Int()
+		opts = append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.topic: {int32(c.partition): start}}))
 	case f.topic.Seen():
 		opts = append(opts, kgo.ConsumeTopics(c.topic))
 	default:

@@ -297,7 +297,7 @@ func (p *consoleProducer) finish(err error) error {
 func (p *consoleProducer) waitForTopic(ctx context.Context, topic string) error {
 	limited, cancel := context.WithTimeout(ctx, p.maxBlock)
 	defer cancel()
-	err := awaitTopic(limited, p.Client, topic, true, p.io)
+	_, err := awaitTopic(limited, p.Client, topic, true, p.io)
 	switch {
 	case ctx.Err() != nil:
 		return Exit(interrupted)

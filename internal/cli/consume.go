@@ -19,6 +19,7 @@ type consoleConsumer struct {
 	io         IO
 	formatter  formatter
 	topic      string // "" with --include
+	partition  int    // with --partition, else -1
 	max        int    // -1: no limit
 	timeout    time.Duration
 	hasTimeout bool
@@ -173,7 +174,10 @@ func (c *consoleConsumer) awaitTopic(ctx context.Context, until time.Time) error
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	err := awaitTopic(ctx, c.client, c.topic, c.createTopic, c.io)
+	partitions, err := awaitTopic(ctx, c.client, c.topic, c.createTopic, c.io)
+	if err == nil && c.partition >= partitions {
+		fmt.Fprintf(c.io.Err, "WARN Topic %s has no partition %d yet: it has %d, counted from 0. Waiting for it.\n", c.topic, c.partition, partitions)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errIdle
 	}
@@ -181,26 +185,27 @@ func (c *consoleConsumer) awaitTopic(ctx context.Context, until time.Time) error
 }
 
 // awaitTopic asks for a topic's metadata until the topic exists or the context ends; then the error is the
-// context's. It says once on standard error what it waits for.
-func awaitTopic(ctx context.Context, client *kgo.Client, topic string, create bool, io IO) error {
+// context's. It says once on standard error what it waits for, and returns the number of partitions.
+func awaitTopic(ctx context.Context, client *kgo.Client, topic string, create bool, io IO) (partitions int, err error) {
 	for warned := false; ; {
 		req := kmsg.NewPtrMetadataRequest()
 		req.AllowAutoTopicCreation = create
 		req.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(topic)}}
 		resp, err := req.RequestWith(ctx, client)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 		if err == nil && len(resp.Topics) > 0 {
+			partitions = len(resp.Topics[0].Partitions)
 			err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
 		}
 		var code *kerr.Error
 		var unreachable *UnreachableError
 		switch {
 		case err == nil:
-			return nil
+			return partitions, nil
 		case errors.As(err, &code) && !code.Retriable, errors.As(err, &unreachable):
-			return err
+			return 0, err
 		}
 		if !warned {
 			warned = true
@@ -208,7 +213,7 @@ func awaitTopic(ctx context.Context, client *kgo.Client, topic string, create bo
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
