@@ -11,6 +11,8 @@ TXNROUNDS   ?= 6
 
 # Packages whose goroutines meet: they are tested with the race detector, the others without.
 RACE := internal/(cli|log|replica|broker|coordinator|controller|journal|node|config|zookeeper)(/|$$)
+# Those of them that play thousands of crashes or worlds of one goroutine: all without it, and some of them with it.
+BOTH := internal/(log|journal/raft)$$
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
@@ -32,7 +34,7 @@ test crash faults interop: export GREGOR_BINARY = build/gregor
 # Everything that needs nothing but Go: unit, scenario, simulation, end to end, and a short crash test. The race detector
 # is used if it can be: it needs cgo, a C compiler and a platform that has it, which is what building runtime/cgo asks for.
 test: build
-	$(GO) test -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(RACE)')
+	$(GO) test -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -vE '$(RACE)') $$($(GO) list ./... | grep -E '$(BOTH)')
 	@race=-race; why=$$($(GO) build -race runtime/cgo 2>&1) || { race=; echo "The race detector needs cgo and a C compiler, so these tests run without it: $$why"; }; \
 	set -x; $(GO) test $$race -timeout 5m $(TESTFLAGS) $$($(GO) list ./... | grep -E '$(RACE)')
 
@@ -138,7 +140,7 @@ bench-zookeeper: build
 # ZooKeeper server. GREGOR_TARGET=apache runs the same suite on Apache's own.
 interop: build
 	GREGOR_INTEROP=1 $(GO) test ./test/interop -count=1 -v -timeout 15m $(TESTFLAGS)
-	GREGOR_INTEROP=1 $(GO) test ./test/groups -run TestSameAnswersAsKafka -count=1 -timeout 5m $(TESTFLAGS)
+	GREGOR_INTEROP=1 $(GO) test ./test/groups -run TestSameAnswersAsKafka -parallel 8 -count=1 -timeout 5m $(TESTFLAGS)
 	GREGOR_ZOOKEEPER=apache $(GO) test ./test/e2e -run 'TestTutorial$$|TestZooKeeper' -count=1 -timeout 5m $(TESTFLAGS)
 
 clean:

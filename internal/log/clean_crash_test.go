@@ -199,7 +199,7 @@ func TestCompactionCrashAtEveryChange(t *testing.T) {
 		for first := range 2 { // two at a time
 			t.Run(fmt.Sprintf("groups=%v, from %d on", groups, first), func(t *testing.T) {
 				t.Parallel()
-				crashAtEveryChange(t, groups, first, 2)
+				crashAtEveryChange(t, groups, first, 2*crashStep)
 			})
 		}
 	}
