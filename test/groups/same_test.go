@@ -48,6 +48,7 @@ func TestSameAnswersAsKafka(t *testing.T) {
 	run := fmt.Sprint(time.Now().UnixNano())
 	for _, sc := range append(scenes(), slowScenes()...) {
 		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel() // most of a scene is waiting for what does not come
 			theirs, mine := performBoth(t, reference, ours, sc, run, quick)
 			if theirs != mine {
 				// A real difference comes again. One that a stalled machine made, whose late reply was taken for none,
