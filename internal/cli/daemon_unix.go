@@ -24,13 +24,14 @@ func startDaemon(ctx context.Context, command, name string, args []string, io IO
 	if dir == "" {
 		dir = "logs"
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fail(err)
-	}
 	path := filepath.Join(dir, name+".out")
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	var out *os.File
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		out, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	}
 	if err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("%w; what it prints goes there: set LOG_DIR to a directory that this user may write", err))
 	}
 	defer out.Close()
 	from, _ := out.Seek(0, 2)
