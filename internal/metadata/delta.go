@@ -120,15 +120,6 @@ func (d *Delta) ConfigChanged(kind ConfigKind, name string) bool {
 // Features returns the changed feature levels; 0 is a feature that was removed.
 func (d *Delta) Features() map[string]int16 { return d.features }
 
-// QuotasChanged reports whether a client quota changed.
-func (d *Delta) QuotasChanged() bool { return d.quotas }
-
-// ACLsChanged reports whether an access control entry changed.
-func (d *Delta) ACLsChanged() bool { return d.acls }
-
-// ScramChanged reports whether a SCRAM credential changed.
-func (d *Delta) ScramChanged() bool { return d.scram }
-
 // ID is the topic's id.
 func (t *TopicDelta) ID() UUID { return t.any().ID }
 

@@ -105,9 +105,6 @@ func (i *Image) Broker(id int32) *Broker {
 // Brokers returns all registered brokers, the fenced ones too, in the order of their ids.
 func (i *Image) Brokers() iter.Seq[*Broker] { return values(i.brokers) }
 
-// NumBrokers is the number of registered brokers.
-func (i *Image) NumBrokers() int { return i.brokers.Len() }
-
 // Controllers returns the registered controllers in the order of their ids.
 func (i *Image) Controllers() iter.Seq[*Controller] { return values(i.controllers) }
 
@@ -197,12 +194,6 @@ func (i *Image) ACL(id UUID) *AccessControlEntryRecord {
 
 // ScramCredentials returns the SCRAM credentials by mechanism and user.
 func (i *Image) ScramCredentials() iter.Seq[*UserScramCredentialRecord] { return values(i.scram) }
-
-// ScramCredential returns the SCRAM credential of a user, or nil.
-func (i *Image) ScramCredential(mechanism int8, user string) *UserScramCredentialRecord {
-	r, _ := i.scram.Get(scramKey(mechanism, user))
-	return r
-}
 
 // DelegationTokens returns the delegation tokens by id.
 func (i *Image) DelegationTokens() iter.Seq[*DelegationTokenRecord] { return values(i.tokens) }
