@@ -194,27 +194,6 @@ func (c *Conn) SendFetch(req *kmsg.FetchRequest, done func(*Fetched, error)) {
 	})
 }
 
-// DoFetch is Do for a Fetch, without copying the records.
-func (c *Conn) DoFetch(ctx context.Context, req *kmsg.FetchRequest) (*Fetched, error) {
-	type result struct {
-		f   *Fetched
-		err error
-	}
-	ch := make(chan result, 1)
-	c.SendFetch(req, func(f *Fetched, err error) { ch <- result{f, err} })
-	select {
-	case r := <-ch:
-		return r.f, r.err
-	case <-ctx.Done():
-	}
-	select {
-	case r := <-ch: // in the same moment
-		return r.f, r.err
-	default:
-		return nil, ctx.Err() // a late response is left to the garbage collector
-	}
-}
-
 func (c *Conn) send(req kmsg.Request, pooled bool, done func(kmsg.Response, *wire.Frame, error)) {
 	v, err := c.version(req)
 	if err != nil {

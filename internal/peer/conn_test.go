@@ -400,11 +400,11 @@ func TestFetchedKeepsItsRecordsUntilRelease(t *testing.T) {
 				r.write(correlation, resp)
 			}
 		}()
-		first, err := c.DoFetch(t.Context(), kmsg.NewPtrFetchRequest())
+		first, err := fetch(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := c.DoFetch(t.Context(), kmsg.NewPtrFetchRequest())
+		second, err := fetch(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -491,10 +491,22 @@ func TestLyingResponse(t *testing.T) {
 			b = append(b, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0) // four billion tags
 			_, _ = r.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...))
 		}()
-		if _, err := c.DoFetch(t.Context(), kmsg.NewPtrFetchRequest()); !errors.Is(err, peer.ErrProtocol) {
+		if _, err := fetch(c); !errors.Is(err, peer.ErrProtocol) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// fetch sends a Fetch and waits for its answer.
+func fetch(c *peer.Conn) (*peer.Fetched, error) {
+	var fetched *peer.Fetched
+	ended := make(chan error, 1)
+	c.SendFetch(kmsg.NewPtrFetchRequest(), func(f *peer.Fetched, err error) {
+		fetched = f
+		ended <- err
+	})
+	err := <-ended
+	return fetched, err
 }
 
 // FuzzResponse: whatever a peer answers, the request is told of it once, without a panic.
