@@ -41,15 +41,7 @@ func (m *machine) alterConfigs(e env, req *kmsg.AlterConfigsRequest) decision {
 		err.put(&result.ErrorCode, &result.ErrorMessage)
 		resp.Resources = append(resp.Resources, result)
 	}
-	if req.ValidateOnly {
-		records = nil
-	}
-	m.hurryUnclean(e, records)
-	records = append(records, m.clearELR(records)...)
-	if len(records) > maxRecordsPerRequest {
-		return decision{reply: failAll(req, errTooManyRecords)}
-	}
-	return decision{records: records, reply: resp}
+	return m.configsAltered(e, req, resp, req.ValidateOnly, records)
 }
 
 // incrementalAlterConfigs decides IncrementalAlterConfigs (KIP-339).
@@ -73,7 +65,12 @@ func (m *machine) incrementalAlterConfigs(e env, req *kmsg.IncrementalAlterConfi
 		err.put(&result.ErrorCode, &result.ErrorMessage)
 		resp.Resources = append(resp.Resources, result)
 	}
-	if req.ValidateOnly {
+	return m.configsAltered(e, req, resp, req.ValidateOnly, records)
+}
+
+// configsAltered decides what follows from altered configurations, beside the records that say so.
+func (m *machine) configsAltered(e env, req kmsg.Request, resp kmsg.Response, validateOnly bool, records []metadata.Record) decision {
+	if validateOnly {
 		records = nil
 	}
 	m.hurryUnclean(e, records)
