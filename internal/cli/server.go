@@ -129,18 +129,24 @@ func parseServerStart(args []string) (serverFlags, error) {
 	return f, nil
 }
 
-func runServerStart(ctx context.Context, args []string, io IO, serve func()) int {
-	f, err := parseServerStart(args)
+// notStarted answers arguments that ask for help or the version, or that are wrong, and returns the exit code.
+func notStarted(err error, usage string, io IO) int {
 	switch {
 	case errors.Is(err, errHelp):
-		fmt.Fprint(io.Out, serverStartUsage)
+		fmt.Fprint(io.Out, usage)
 		return 0
 	case errors.Is(err, errVersion):
 		fmt.Fprintln(io.Out, KafkaVersion)
 		return 0
-	case err != nil:
-		fmt.Fprintf(io.Err, "%v\n%s", err, serverStartUsage)
-		return 1
+	}
+	fmt.Fprintf(io.Err, "%v\n%s", err, usage)
+	return 1
+}
+
+func runServerStart(ctx context.Context, args []string, io IO, serve func()) int {
+	f, err := parseServerStart(args)
+	if err != nil {
+		return notStarted(err, serverStartUsage, io)
 	}
 	props, err := serverProperties(f)
 	if err != nil {

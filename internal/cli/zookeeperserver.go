@@ -100,16 +100,8 @@ func parseZookeeperStart(args []string) (zookeeperFlags, error) {
 
 func runZookeeperStart(ctx context.Context, args []string, io IO, serve func()) int {
 	f, err := parseZookeeperStart(args)
-	switch {
-	case errors.Is(err, errHelp):
-		fmt.Fprint(io.Out, zookeeperStartUsage)
-		return 0
-	case errors.Is(err, errVersion):
-		fmt.Fprintln(io.Out, KafkaVersion)
-		return 0
-	case err != nil:
-		fmt.Fprintf(io.Err, "%v\n%s", err, zookeeperStartUsage)
-		return 1
+	if err != nil {
+		return notStarted(err, zookeeperStartUsage, io)
 	}
 	fail := func(code int, err error) int {
 		fmt.Fprintln(io.Err, "zookeeper-server-start:", err)
