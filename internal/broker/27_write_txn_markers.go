@@ -66,8 +66,8 @@ type writingMarkers struct {
 }
 
 type markerWait struct {
-	code   *int16
-	cancel func() bool
+	replica.Wait
+	code *int16
 }
 
 // write has one marker written. code is set before the wait for it ends.
@@ -103,15 +103,13 @@ func (w *writingMarkers) write(m *kmsg.WriteTxnMarkersRequestMarker, topic strin
 		w.waiting.end()
 		return
 	}
-	cancel := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
+	wait := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
 		*code = w.b.errorCode("WriteTxnMarkers", err)
 		w.waiting.end()
 	})
-	if cancel != nil {
-		w.mu.Lock()
-		w.waits = append(w.waits, markerWait{code, cancel})
-		w.mu.Unlock()
-	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits = append(w.waits, markerWait{wait, code})
 }
 
 // expire gives up on what is not committed in time. The markers stay where they are.
@@ -121,7 +119,7 @@ func (w *writingMarkers) expire() {
 	w.waits = nil
 	w.mu.Unlock()
 	for _, wait := range waits {
-		if wait.cancel() {
+		if wait.Cancel() {
 			*wait.code = kerr.RequestTimedOut.Code
 			w.waiting.end()
 		}

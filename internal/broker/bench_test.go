@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -88,4 +91,49 @@ func (tb *testBroker) onlySession() int32 {
 		return id
 	}
 	return 0
+}
+
+// A record on its way to readers that wait for it, and of their next requests. The readers' part is a write and a read each.
+func BenchmarkTail(b *testing.B) {
+	for _, readers := range []int{1, 10} {
+		b.Run(fmt.Sprint(readers), func(b *testing.B) {
+			tb := startBroker(b, nil)
+			tb.createTopic("t", 1)
+			writer := tb.dial()
+			produce := writer.encode(produceRequest(12, "t", 0, -1, batch("x")))
+			var clients []*client
+			for range readers {
+				clients = append(clients, tb.dial())
+			}
+			part, err := tb.b.replicas.Partition("t", 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			req := fetchRequest(12, "t", 0)
+			req.MaxWaitMillis, req.MinBytes = 60_000, 1
+			req.Topics[0].Partitions[0].FetchOffset = 0x0102030405060708
+			frame := clients[0].encode(req)
+			at := bytes.Index(frame, []byte{1, 2, 3, 4, 5, 6, 7, 8})
+			b.ReportAllocs()
+			for offset := uint64(0); b.Loop(); offset++ {
+				binary.BigEndian.PutUint64(frame[at:], offset)
+				for _, c := range clients {
+					if _, err := c.conn.Write(frame); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for part.Waiters() < readers {
+					runtime.Gosched()
+				}
+				writer.roundTrip(produce)
+				for _, c := range clients {
+					f, err := c.in.Read(1 << 30)
+					if err != nil {
+						b.Fatal(err)
+					}
+					f.Release()
+				}
+			}
+		})
+	}
 }

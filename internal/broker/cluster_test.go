@@ -309,6 +309,46 @@ func TestFollowersThatAreRefused(t *testing.T) {
 	}
 }
 
+// Commits, deadlines and ends of connections meet while requests' memory is used again: whatever comes first answers, once,
+// and its own request.
+func TestCommitMeetsDeadline(t *testing.T) {
+	c := startCluster(t, 2, 30*time.Second)
+	c.createTopic("t", 1, 1, 2)
+	last := int64(-1)
+	committed, expired := 0, 0
+	for round := 0; round < 300 || round < 3000 && (committed == 0 || expired == 0); round++ {
+		client := c.brokers[0].dial()
+		for range 4 {
+			first, reqs := client.corr+1, []kmsg.Request{}
+			for i := range 8 {
+				req := produceRequest(12, "t", 0, -1, batch("x"))
+				req.TimeoutMillis = int32(i % 3)
+				reqs = append(reqs, req)
+			}
+			client.send(reqs...)
+			for i, req := range reqs {
+				switch got := client.receive(req, first+int32(i)).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; {
+				case got.ErrorCode == kerr.RequestTimedOut.Code && got.BaseOffset == -1:
+					expired++
+				case got.ErrorCode == 0 && got.BaseOffset > last:
+					committed, last = committed+1, got.BaseOffset
+				default:
+					t.Fatalf("after offset %d: %+v", last, got)
+				}
+			}
+		}
+		client.send(produceRequest(12, "t", 0, -1, batch("x")), produceRequest(12, "t", 0, -1, batch("x")))
+		client.conn.Close()
+	}
+	if committed == 0 || expired == 0 {
+		t.Errorf("%d were committed in time, %d were not: both should happen", committed, expired)
+	}
+	got := c.brokers[0].dial().produce(12, "t", 0, -1, batch("x"))
+	if got.ErrorCode != 0 || got.BaseOffset <= last {
+		t.Errorf("then: %+v", got)
+	}
+}
+
 // BenchmarkFollowerRound is a record on its way to the follower and its acknowledgement, among partitions that are idle.
 func BenchmarkFollowerRound(b *testing.B) {
 	for _, partitions := range []int{1, 100, 1000} {

@@ -21,12 +21,15 @@ type outgoing struct {
 
 // slot is the place of one request in the order of replies. Guarded by the queue's mutex.
 type slot struct {
-	out     outgoing
-	done    bool
-	parks   bool   // may wait for long: a shutdown does not wait for it
-	onClose func() // called once if the connection closes before the slot is done
-	onDrain func() // called once if the broker shuts down before the slot is done
+	out   outgoing
+	done  bool
+	parks bool    // may wait for long: a shutdown does not wait for it
+	waits waiting // nil: nobody is to be told of an end
 }
+
+// waiting is a request that waits. end is called with answer if the broker shuts down, and without if the connection
+// closes, before the request is answered; maybe with both.
+type waiting interface{ end(answer bool) }
 
 // slotID names a slot: the number of its request on the connection.
 type slotID uint64
@@ -97,7 +100,7 @@ func (q *replyQueue) finish(id slotID, out outgoing) (kept, write bool) {
 	}
 	s := q.at(id)
 	s.done, s.out = true, out
-	s.onClose, s.onDrain = nil, nil
+	s.waits = nil
 	q.bytes += len(out.buf)
 	if q.draining {
 		q.idle.Broadcast()
@@ -162,23 +165,18 @@ func (q *replyQueue) take(dst []outgoing, limit int) (_ []outgoing, ok bool) {
 	return dst, true
 }
 
-// onEnd has close called once if the connection closes, and drain if the broker shuts down, before the slot is finished;
-// at once if that has happened already. Either may be nil.
-func (q *replyQueue) onEnd(id slotID, close, drain func()) {
+// wait has w told of what ends its wait before the slot is finished; at once if that has happened already.
+func (q *replyQueue) wait(id slotID, w waiting) {
 	q.mu.Lock()
-	var now func()
-	switch {
-	case q.closed:
-		now = close
-	case id < q.first || q.at(id).done:
-	case q.draining && drain != nil:
-		q.at(id).onClose, now = close, drain
-	default:
-		q.at(id).onClose, q.at(id).onDrain = close, drain
+	closed, draining := q.closed, q.draining
+	if !closed && id >= q.first && !q.at(id).done {
+		q.at(id).waits = w
+	} else {
+		draining = false
 	}
 	q.mu.Unlock()
-	if now != nil {
-		now()
+	if closed || draining {
+		w.end(!closed)
 	}
 }
 
@@ -201,16 +199,15 @@ func (q *replyQueue) waitForRoom() bool {
 func (q *replyQueue) drain() {
 	q.mu.Lock()
 	q.draining = true
-	var told []func()
+	var told []waiting
 	for id := q.first; id < q.next; id++ {
-		if s := q.at(id); !s.done && s.onDrain != nil {
-			told = append(told, s.onDrain)
-			s.onDrain = nil
+		if s := q.at(id); s.waits != nil {
+			told = append(told, s.waits)
 		}
 	}
 	q.mu.Unlock()
-	for _, f := range told {
-		f()
+	for _, w := range told {
+		w.end(true)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -252,20 +249,20 @@ func (q *replyQueue) pending() int {
 // frames until their handlers finish.
 func (q *replyQueue) close() {
 	q.mu.Lock()
-	var told []func()
+	var told []waiting
 	for id := q.first; id < q.next; id++ {
 		if s := q.at(id); s.done {
 			s.out.free(nil)
-		} else if s.onClose != nil {
-			told = append(told, s.onClose)
+		} else if s.waits != nil {
+			told = append(told, s.waits)
 		}
 	}
 	q.closed, q.slots, q.first = true, nil, q.next
 	q.room.Broadcast()
 	q.idle.Broadcast()
 	q.mu.Unlock()
-	for _, f := range told {
-		f()
+	for _, w := range told {
+		w.end(false)
 	}
 }
 

@@ -83,22 +83,21 @@ func (f *FetchResponse) Append(dst []byte, correlationID int32) (all, head []byt
 	w.noTags()
 	w.response(f)
 	size := len(w.b) - start - 4
-	for _, r := range w.ranges {
-		size += r.Len()
+	for i := range w.parts {
+		size += w.parts[i].Range.Len()
 	}
 	binary.BigEndian.PutUint32(w.b[start:], uint32(size))
-	if len(w.ranges) == 0 {
+	if len(w.parts) == 0 {
 		return w.b, w.b[start:], nil
 	}
-	parts = make([]Part, len(w.ranges))
-	for i, r := range w.ranges {
+	for i := range w.parts {
 		end := len(w.b)
 		if i+1 < len(w.cuts) {
 			end = w.cuts[i+1]
 		}
-		parts[i] = Part{Range: r, After: w.b[w.cuts[i]:end]}
+		w.parts[i].After = w.b[w.cuts[i]:end]
 	}
-	return w.b, w.b[start:w.cuts[0]], parts
+	return w.b, w.b[start:w.cuts[0]], w.parts
 }
 
 // Inline puts a response whose ranges have at most limit bytes together in memory: for a few records one read and one
@@ -130,8 +129,8 @@ func Inline(head []byte, parts []Part, limit int, get func(n int) []byte) ([]byt
 type fetchWriter struct {
 	encoder
 	version int16
-	cuts    []int // len(b) where ranges[i] goes
-	ranges  []Range
+	cuts    []int // len(b) where parts[i] goes
+	parts   []Part
 }
 
 func (w *fetchWriter) response(f *FetchResponse) {
@@ -193,7 +192,7 @@ func (w *fetchWriter) partition(p *FetchPartition) {
 	w.arrayLen(n)
 	if n > 0 {
 		w.cuts = append(w.cuts, len(w.b))
-		w.ranges = append(w.ranges, p.Records)
+		w.parts = append(w.parts, Part{Range: p.Records})
 	} else if p.Records != nil {
 		p.Records.Close()
 	}
