@@ -44,7 +44,7 @@ func (m *Machine) prepareRebalance(g *group, reason string) {
 
 // minGatherMs is the least that a new group waits for more members after the last that came, even without an initial rebalance
 // delay. Clients that start together are a moment apart, and whoever comes after the first rebalance makes those that were
-// in it wait for their next heartbeat: 3 s, with a client's defaults.
+// in it wait for their next heartbeat: 3 s, with a client's defaults. Apache Kafka takes a delay of 0 at its word.
 const minGatherMs = 2
 
 func (m *Machine) gatherMs() int64 {
