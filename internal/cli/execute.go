@@ -27,7 +27,7 @@ func Execute(ctx context.Context, argv []string, io IO, commands []Command) int 
 	root := newRoot(io, commands)
 	root.SetArgs(argv)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(io.Err, err)
+		fmt.Fprintf(io.Err, "%s\nRun 'gregor --help' for the commands.\n", strings.TrimSpace(err.Error()))
 		return 1
 	}
 	return 0

@@ -192,3 +192,15 @@ func TestOptionRules(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownCommand(t *testing.T) {
+	for word, want := range map[string]string{
+		"foo":    "unknown command \"foo\" for \"gregor\"\nRun 'gregor --help' for the commands.\n",
+		"topcis": "unknown command \"topcis\" for \"gregor\"\n\nDid you mean this?\n\ttopics\nRun 'gregor --help' for the commands.\n",
+	} {
+		var errs bytes.Buffer
+		if code := Execute(t.Context(), []string{"gregor", word}, IO{Err: &errs}, Commands()); code != 1 || errs.String() != want {
+			t.Errorf("%s: exit code %d, %q", word, code, errs.String())
+		}
+	}
+}
