@@ -12,6 +12,7 @@ import (
 
 // TestJavaClients runs Apache Kafka's producer, consumer and admin client through java/Clients.java.
 func TestJavaClients(t *testing.T) {
+	t.Parallel()
 	k := kafka(t)
 	classes, err := k.Compile(t.Context(), filepath.Join("java", "Clients.java"))
 	if err != nil {

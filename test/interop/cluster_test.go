@@ -20,6 +20,7 @@ import (
 // TestJavaClientsOnCluster runs Apache Kafka's clients against three brokers. They are given one of them, so the others
 // are found by what it says of them.
 func TestJavaClientsOnCluster(t *testing.T) {
+	t.Parallel()
 	k := kafka(t)
 	classes, err := k.Compile(t.Context(), filepath.Join("java", "Clients.java"))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 // TestTools runs every scenario of testdata on one broker and one JVM.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, server.Options{Extra: []string{"offsets.topic.num.partitions=1"}}) // one file to look at
 	p := newPair(t, s)
 	prepare(t, p)

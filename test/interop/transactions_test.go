@@ -144,6 +144,7 @@ func (s *streams) await(t *testing.T, within time.Duration, what string, ok func
 // TestStreamsWordCount has Kafka Streams count words with exactly_once_v2 while it is killed and started again, and brokers
 // are. Every word's counts must come out one after the other: 1, 2, 3, up to as often as it was written.
 func TestStreamsWordCount(t *testing.T) {
+	t.Parallel()
 	k, err := reference.Fetch(t.Context(), reference.Version, "kafka-streams")
 	if err != nil {
 		t.Fatal(err)
@@ -229,6 +230,7 @@ func TestStreamsWordCount(t *testing.T) {
 // TestTransactionalMessageCopier runs Apache Kafka's own test program for transactions on a cluster whose brokers are killed
 // one after the other: what it copies is there exactly once, though it aborts at random.
 func TestTransactionalMessageCopier(t *testing.T) {
+	t.Parallel()
 	k := kafka(t)
 	c := server.StartCluster(t, exactlyOnce)
 	producer := client.New(t, c.Addrs()[0])
