@@ -6,7 +6,8 @@ import (
 
 // The control records of a quorum's log (KIP-595, KIP-630, KIP-853). Their
 // values begin with their version and are flexible messages: compact lengths,
-// tagged fields, which are skipped when read and never written.
+// tagged fields, which are skipped when read and never written. (The value of a
+// snapshot's first record, which has a tagged field of ours, is journal/raft's.)
 
 // Voter is one voter of a LeaderChangeMessage.
 type Voter struct {
@@ -21,12 +22,6 @@ type LeaderChangeMessage struct {
 	LeaderID       int32
 	Voters         []Voter
 	GrantingVoters []Voter
-}
-
-// SnapshotHeader is the value of a snapshot's first record.
-type SnapshotHeader struct {
-	Version                   int16
-	LastContainedLogTimestamp int64 // milliseconds
 }
 
 // SnapshotFooter is the value of a snapshot's last record.
@@ -93,21 +88,6 @@ func ParseLeaderChangeMessage(value []byte) (LeaderChangeMessage, error) {
 	}
 	r.tags()
 	return m, r.end("leader change message")
-}
-
-// AppendTo writes the value.
-func (m SnapshotHeader) AppendTo(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(m.Version))
-	dst = binary.BigEndian.AppendUint64(dst, uint64(m.LastContainedLogTimestamp))
-	return append(dst, 0)
-}
-
-// ParseSnapshotHeader reads the value of a SNAPSHOT_HEADER record.
-func ParseSnapshotHeader(value []byte) (SnapshotHeader, error) {
-	r := flexible{p: value}
-	m := SnapshotHeader{Version: r.i16(), LastContainedLogTimestamp: r.i64()}
-	r.tags()
-	return m, r.end("snapshot header")
 }
 
 // AppendTo writes the value.
@@ -203,13 +183,6 @@ func (r *flexible) i16() int16 {
 func (r *flexible) i32() int32 {
 	if b := r.take(4); b != nil {
 		return int32(binary.BigEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *flexible) i64() int64 {
-	if b := r.take(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
 	}
 	return 0
 }

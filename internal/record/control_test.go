@@ -39,8 +39,8 @@ func TestQuorumRecords(t *testing.T) {
 		t.Error(got, err)
 	}
 	// A tagged field of a later version is passed over.
-	value := append(SnapshotHeader{0, 77}.AppendTo(nil)[:10], 1, 3, 2, 0xaa, 0xbb)
-	if got, err := ParseSnapshotHeader(value); err != nil || got.LastContainedLogTimestamp != 77 {
+	value := append(SnapshotFooter{7}.AppendTo(nil)[:2], 1, 3, 2, 0xaa, 0xbb)
+	if got, err := ParseSnapshotFooter(value); err != nil || got.Version != 7 {
 		t.Error(got, err)
 	}
 	for _, bad := range [][]byte{nil, {0}, {0, 1, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f}, {0, 1, 0, 0, 0, 5, 1, 1, 0, 0}} {

@@ -152,7 +152,6 @@ func FuzzControl(f *testing.F) {
 	f.Add(LeaderChangeMessage{Version: 1, LeaderID: 3, Voters: []Voter{{ID: 1}}, GrantingVoters: []Voter{{ID: 2}}}.AppendTo(nil))
 	f.Add(Voters{Voters: []VoterNode{{ID: 1, Endpoints: []VoterEndpoint{{"C", "host", 9093}}, MaxSupportedVersion: 1}}}.AppendTo(nil))
 	f.Add(EndTxnMarker{CoordinatorEpoch: 4}.AppendTo(nil))
-	f.Add(SnapshotHeader{LastContainedLogTimestamp: 5}.AppendTo(nil))
 	f.Add(SnapshotFooter{}.AppendTo(nil))
 	f.Add(KRaftVersion{KRaftVersion: 1}.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -167,7 +166,6 @@ func FuzzControl(f *testing.F) {
 			}
 		}
 		_, _ = ParseEndTxnMarker(in)
-		_, _ = ParseSnapshotHeader(in)
 		_, _ = ParseSnapshotFooter(in)
 		_, _ = ParseKRaftVersion(in)
 		_, _, _ = ParseControlKey(in)
