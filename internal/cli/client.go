@@ -36,15 +36,6 @@ func (c *Connection) Properties() (map[string]string, error) {
 	return LoadProperties(c.Config.Value())
 }
 
-// Client makes the tool's client from --bootstrap-server and --command-config. It connects with the first request.
-func (c *Connection) Client(io IO, opts ...kgo.Opt) (*kgo.Client, error) {
-	props, err := c.Properties()
-	if err != nil {
-		return nil, err
-	}
-	return NewClient(io, c.Bootstrap.Value(), props, opts...)
-}
-
 // Dial makes the client of an administrative tool, with a context that ends at default.api.timeout.ms. The function
 // that it returns closes both.
 func (c *Connection) Dial(ctx context.Context, io IO) (context.Context, *kgo.Client, func(), error) {
