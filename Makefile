@@ -16,7 +16,7 @@ BOTH := internal/(log|journal/raft)$$
 
 SCRIPTS = $(shell grep -rlE --exclude-dir=.git --exclude-dir=build --exclude-dir=data '^\#!.*(bash|sh)$$' bin test .ci 2>/dev/null)
 
-.PHONY: all build test crash sim sim-mutants faults lint fmt vet staticcheck imports shell fuzz bench bench-short bench-document bench-parts bench-zookeeper bench-peers bench-plots interop clean
+.PHONY: all build test crash sim sim-mutants faults faults-quorum faults-zookeeper lint fmt vet staticcheck imports shell fuzz bench bench-short bench-document bench-parts bench-zookeeper bench-peers bench-plots interop clean
 
 all: build
 
@@ -29,7 +29,7 @@ build/gregor: FORCE
 FORCE:
 
 # Tests that start a broker as a process start the one that was just built.
-test crash faults interop: export GREGOR_BINARY = build/gregor
+test crash faults-quorum faults-zookeeper interop: export GREGOR_BINARY = build/gregor
 
 # Everything that needs nothing but Go: unit, scenario, simulation, end to end, and a short crash test. The race detector
 # is used if it can be: it needs cgo, a C compiler and a platform that has it, which is what building runtime/cgo asks for.
@@ -44,8 +44,14 @@ crash: build
 
 # Faults of a cluster of processes under load, ROUNDS of them: kill, pause, cut off, slow, restart; and ZKROUNDS of one that
 # has its metadata in ZooKeeper, and loses that too; and TXNROUNDS of those under transactions, half on each. Needs Linux and root.
-faults: build
-	$(GO) test ./test/faults -count=1 -v -timeout 60m -rounds $(ROUNDS) -zookeeper-rounds $(ZKROUNDS) -transaction-rounds $(TXNROUNDS) $(TESTFLAGS)
+# Clusters with a quorum and those on ZooKeeper go side by side, each on a network of its own: most of a round is waiting.
+faults:
+	@$(MAKE) --no-print-directory -j2 --output-sync=target faults-quorum faults-zookeeper
+
+faults-quorum: play = -skip OnZooKeeper
+faults-zookeeper: play = -run OnZooKeeper
+faults-quorum faults-zookeeper: build
+	$(GO) test ./test/faults $(play) -count=1 -v -timeout 60m -rounds $(ROUNDS) -zookeeper-rounds $(ZKROUNDS) -transaction-rounds $(TXNROUNDS) $(TESTFLAGS)
 
 # Simulated clusters, SEEDS of them from SEED on. `make sim-mutants` makes mistakes in the program, and looks whether the
 # simulation finds each within MUTANTS worlds.
