@@ -56,19 +56,10 @@ func (p *producing) wrote() {
 	p.done()
 }
 
-// commitWait is a partition that was written and is not committed. It is used again with its request.
+// commitWait is a partition that was written and is not committed.
 type commitWait struct {
-	replica.Wait
-	p    *producing
-	out  *kmsg.ProduceResponseTopicPartition
-	done func(error) // committed, made once
-}
-
-func (w *commitWait) committed(err error) {
-	if err != nil {
-		*w.out = failedPartition(w.out.Partition, w.p.b.errorCode("Produce", err))
-	}
-	w.p.done()
+	out    *kmsg.ProduceResponseTopicPartition
+	cancel func() bool
 }
 
 // append writes the records of one partition.
@@ -80,6 +71,7 @@ func (p *producing) append(t *kmsg.ProduceRequestTopic, in *kmsg.ProduceRequestT
 		p.fail(t, in, out, err)
 	case batch.IsTransactional() && batch.HasProducerID():
 		p.unwritten.Add(1)
+		p.shared = true
 		p.openings = append(p.openings, replica.Opening{
 			Partition: part, ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch(), Sequence: batch.BaseSequence(),
 			Append: func(guard log.Guard, err error) {
@@ -113,11 +105,20 @@ func (p *producing) write(part *replica.Partition, batch record.Batch, guard log
 }
 
 // awaitOne waits for what one of a partition's Await functions tells.
-func (p *producing) awaitOne(await func(int64, int32, func(error)) replica.Wait, info replica.Appended, out *kmsg.ProduceResponseTopicPartition) {
+func (p *producing) awaitOne(await func(int64, int32, func(error)) func() bool, info replica.Appended, out *kmsg.ProduceResponseTopicPartition) {
+	p.shared = true
 	p.open.Add(1)
-	w := p.newWait()
-	w.out = out
-	w.Wait = await(info.LastOffset, info.LeaderEpoch, w.done)
+	cancel := await(info.LastOffset, info.LeaderEpoch, func(err error) {
+		if err != nil {
+			*out = failedPartition(out.Partition, p.b.errorCode("Produce", err))
+		}
+		p.done()
+	})
+	if cancel != nil {
+		p.mu.Lock()
+		p.waits = append(p.waits, commitWait{out, cancel})
+		p.mu.Unlock()
+	}
 }
 
 // check finds the partition, and the one batch in the request.
@@ -242,25 +243,15 @@ func failedPartition(partition int32, code int16) kmsg.ProduceResponseTopicParti
 // await answers REQUEST_TIMED_OUT for what is not committed in time, or when the client is gone. The records stay where
 // they are.
 func (p *producing) await(timeout time.Duration) {
-	p.request.wait(p)
-	p.awaited = true
-	if p.timer == nil {
-		p.timer = time.AfterFunc(timeout, p.expire)
-	} else {
-		p.timer.Reset(timeout)
-	}
-}
-
-// end implements [waiting]. A shutdown does not end the wait, and may tell of itself when p is another request already.
-func (p *producing) end(answer bool) {
-	if !answer {
-		p.expire()
-	}
+	p.request.OnClose(p.expire)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(timeout, p.expire)
 }
 
 func (p *producing) expire() {
 	for _, w := range p.waits {
-		if w.Cancel() {
+		if w.cancel() {
 			*w.out = failedPartition(w.out.Partition, kerr.RequestTimedOut.Code)
 			p.done()
 		}
@@ -272,15 +263,17 @@ func (p *producing) done() {
 	if p.open.Add(-1) > 0 {
 		return
 	}
-	expired := p.awaited && !p.timer.Stop() // expire is about to come, or here
-	if p.Acks == replica.AcksNone {
+	p.mu.Lock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.mu.Unlock()
+	if p.Acks != replica.AcksNone {
+		p.request.replyProduce(&p.resp)
+	} else {
 		p.drop()
-	} else if kept := p.request.replyProduce(&p.resp); p.awaited && !kept {
-		expired = true // by the connection's end
 	}
-	if !expired {
-		p.reuse()
-	}
+	p.reuse()
 }
 
 // drop ends a request that nobody reads an answer of. Closing the connection is how a client learns that it should look

@@ -69,7 +69,6 @@ type fetching struct {
 	create  bool
 	turn    int // among the requests of a follower's session
 	parts   []fetchPart
-	waiter  fetchWaiter
 
 	one single
 }
@@ -112,7 +111,6 @@ type fetchPart struct {
 	inMemory *sessionPartition // of the session
 	asks     int               // of inMemory, for a follower's
 	slice    log.Slice         // what was read
-	waits    partWaiter
 }
 
 // gather resolves the partitions of the request, or of the whole session it belongs to.

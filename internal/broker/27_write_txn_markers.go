@@ -66,8 +66,8 @@ type writingMarkers struct {
 }
 
 type markerWait struct {
-	replica.Wait
-	code *int16
+	code   *int16
+	cancel func() bool
 }
 
 // write has one marker written. code is set before the wait for it ends.
@@ -103,13 +103,15 @@ func (w *writingMarkers) write(m *kmsg.WriteTxnMarkersRequestMarker, topic strin
 		w.waiting.end()
 		return
 	}
-	wait := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
+	cancel := part.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) {
 		*code = w.b.errorCode("WriteTxnMarkers", err)
 		w.waiting.end()
 	})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.waits = append(w.waits, markerWait{wait, code})
+	if cancel != nil {
+		w.mu.Lock()
+		w.waits = append(w.waits, markerWait{code, cancel})
+		w.mu.Unlock()
+	}
 }
 
 // expire gives up on what is not committed in time. The markers stay where they are.
@@ -119,7 +121,7 @@ func (w *writingMarkers) expire() {
 	w.waits = nil
 	w.mu.Unlock()
 	for _, wait := range waits {
-		if wait.Cancel() {
+		if wait.cancel() {
 			*wait.code = kerr.RequestTimedOut.Code
 			w.waiting.end()
 		}

@@ -10,6 +10,9 @@ import (
 // fetchWaiter is a long poll: one waiter on all its partitions, with one deadline. It ends once, by whichever comes
 // first: enough bytes, a change of leadership, the deadline, or the end of the connection.
 type fetchWaiter struct {
+	f     *fetching
+	parts []partWaiter
+
 	mu     sync.Mutex
 	total  int64 // bytes known to be readable
 	ended  bool
@@ -17,34 +20,35 @@ type fetchWaiter struct {
 	timer  *time.Timer
 }
 
-// partWaiter is what the waiter keeps of one partition.
+// partWaiter is the waiter on one partition.
 type partWaiter struct {
-	f         *fetching
-	available int64 // guarded by the waiter's mutex
+	w         *fetchWaiter
+	index     int
+	available int64 // guarded by w.mu
 	leader    int32
 	epoch     int32
 }
 
 // wait parks the request. What became readable between the read and the registration is found by looking once more.
 func (f *fetching) wait(timeout time.Duration) {
-	w := &f.waiter
+	w := &fetchWaiter{f: f, parts: make([]partWaiter, len(f.parts))}
 	f.r.release() // nothing of the request's buffer is needed any more
 	w.mu.Lock()
-	w.timer = time.AfterFunc(timeout, func() { f.end(true) })
+	w.timer = time.AfterFunc(timeout, func() { w.end(true) })
 	w.mu.Unlock()
-	for i := range f.parts {
-		p := &f.parts[i]
-		p.waits.f = f
-		p.waits.leader, p.waits.epoch = p.replica.Leader()
+	for i := range w.parts {
+		p := &w.parts[i]
+		p.w, p.index = w, i
+		p.leader, p.epoch = f.parts[i].replica.Leader()
 		if f.follower != nil {
-			p.replica.AddFollower(p)
+			f.parts[i].replica.AddFollower(p)
 		} else {
-			p.replica.AddWaiter(p)
+			f.parts[i].replica.AddWaiter(p)
 		}
 	}
-	f.r.wait(f)
-	for i := range f.parts {
-		f.parts[i].Wake(f.parts[i].replica)
+	f.r.Conn.replies.onEnd(f.r.slot, func() { w.end(false) }, func() { w.end(true) })
+	for i := range w.parts {
+		w.parts[i].Wake(f.parts[i].replica)
 	}
 	// The deadline, or a Wake, may have ended it while it was still being registered: then it was taken off partitions
 	// that it was put on afterwards.
@@ -52,48 +56,45 @@ func (f *fetching) wait(timeout time.Duration) {
 	ended := w.ended
 	w.mu.Unlock()
 	if ended {
-		f.remove()
+		w.remove()
 	}
 }
 
 // remove takes the waiter off its partitions.
-func (f *fetching) remove() {
-	for i := range f.parts {
-		p := &f.parts[i]
-		if f.follower != nil {
-			p.replica.RemoveFollower(p)
+func (w *fetchWaiter) remove() {
+	for i := range w.parts {
+		if w.f.follower != nil {
+			w.f.parts[i].replica.RemoveFollower(&w.parts[i])
 		} else {
-			p.replica.RemoveWaiter(p)
+			w.f.parts[i].replica.RemoveWaiter(&w.parts[i])
 		}
 	}
 }
 
 // Wake implements [replica.Waiter].
-func (p *fetchPart) Wake(part *replica.Partition) {
-	f, w := p.waits.f, &p.waits.f.waiter
+func (p *partWaiter) Wake(part *replica.Partition) {
+	in := &p.w.f.parts[p.index]
 	available := int64(0)
-	if f.minBytes > 1 {
-		available = min(part.Available(&p.opts), int64(p.opts.MaxBytes))
+	if p.w.f.minBytes > 1 {
+		available = min(part.Available(&in.opts), int64(in.opts.MaxBytes))
 	}
-	if available == 0 && part.IsReadable(&p.opts) {
+	if available == 0 && part.IsReadable(&in.opts) {
 		available = 1
 	}
 	leader, epoch := part.Leader()
-	moved := leader != p.waits.leader || epoch != p.waits.epoch
-	w.mu.Lock()
-	w.total += available - p.waits.available
-	p.waits.available = available
-	enough := !w.ended && (moved || w.total >= f.minBytes)
-	w.mu.Unlock()
+	moved := leader != p.leader || epoch != p.epoch
+	p.w.mu.Lock()
+	p.w.total += available - p.available
+	p.available = available
+	enough := !p.w.ended && (moved || p.w.total >= p.w.f.minBytes)
+	p.w.mu.Unlock()
 	if enough {
-		f.end(true)
+		p.w.end(true)
 	}
 }
 
-// end implements [waiting]. It takes the waiter off its partitions and answers on a goroutine of its own: the caller may
-// be a producer.
-func (f *fetching) end(answer bool) {
-	w := &f.waiter
+// end takes the waiter off its partitions and answers on a goroutine of its own: the caller may be a producer.
+func (w *fetchWaiter) end(answer bool) {
 	w.mu.Lock()
 	if w.ended {
 		w.mu.Unlock()
@@ -102,20 +103,20 @@ func (f *fetching) end(answer bool) {
 	w.ended, w.answer = true, answer
 	w.timer.Stop()
 	w.mu.Unlock()
-	if !f.b.server.do(f) { // the broker is closed, and every connection with it
-		f.r.Drop()
+	if !w.f.b.server.do(w) { // the broker is closed, and every connection with it
+		w.f.r.Drop()
 	}
 }
 
 // run is the end of the wait, on its goroutine.
-func (f *fetching) run() {
-	f.remove()
-	if !f.waiter.answer {
-		f.r.Drop()
+func (w *fetchWaiter) run() {
+	w.remove()
+	if !w.answer {
+		w.f.r.Drop()
 		return
 	}
-	f.r.blocks = true
-	f.again()
-	out, _ := f.read()
-	f.reply(out)
+	w.f.r.blocks = true
+	w.f.again()
+	out, _ := w.f.read()
+	w.f.reply(out)
 }

@@ -39,7 +39,10 @@ func (f *fetching) followerFetch(timeout time.Duration) {
 		}
 	}
 	w.timer.Store(time.AfterFunc(timeout, func() { w.end(true) }))
-	f.r.wait(w)
+	f.r.Conn.replies.onEnd(f.r.slot, func() {
+		w.end(false)
+		f.b.sessions.drop(s.id) // the next connection begins another one
+	}, func() { w.end(true) })
 	if w.isOver() { // it ended before the timer was there to be stopped
 		w.timer.Load().Stop()
 	}
@@ -56,7 +59,7 @@ type followerWait struct {
 
 func (w *followerWait) isOver() bool { return w.over.Load() }
 
-// end implements [waiting]. It answers with what there is, once.
+// end answers with what there is, once.
 func (w *followerWait) end(answer bool) {
 	w.once.Do(func() {
 		w.over.Store(true)
@@ -69,9 +72,6 @@ func (w *followerWait) end(answer bool) {
 			w.f.r.Drop()
 		}
 	})
-	if !answer {
-		w.f.b.sessions.drop(w.f.session.id) // the next connection begins another one
-	}
 }
 
 // run is the end of the wait, on a goroutine of its own.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,8 @@ import (
 )
 
 // producing is one Produce request on its way, with all that it needs; it is the body of its own [Request]. One that is
-// answered is used for another request, which then allocates nothing, unless it is a transaction's or has expired.
+// answered before its handler returns, which is the rule where a partition has one replica, is used for another request,
+// which then allocates nothing.
 type producing struct {
 	kmsg.ProduceRequest
 	memory  int // bytes that the decoded request takes
@@ -25,11 +25,11 @@ type producing struct {
 	unwritten atomic.Int32      // partitions whose transaction is being verified, and one more while the request is being read
 	openings  []replica.Opening // of transactions
 	open      atomic.Int32      // partitions that are not committed, and one more while there are unwritten ones
+	shared    bool              // somebody else may still come back to it when it is answered
 
-	mu      sync.Mutex // until all is written, guards waits and resp.Brokers
-	waits   []*commitWait
-	awaited bool // timer is set
-	timer   *time.Timer
+	mu    sync.Mutex // until all is written, guards waits and resp.Brokers too
+	waits []commitWait
+	timer *time.Timer
 }
 
 // newProducing takes one that is done, or a new one.
@@ -40,26 +40,12 @@ func (s *server) newProducing() *producing {
 	return new(producing)
 }
 
-// newWait adds to waits.
-func (p *producing) newWait() *commitWait {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := len(p.waits)
-	p.waits = slices.Grow(p.waits, 1)[:n+1]
-	if p.waits[n] == nil {
-		w := &commitWait{p: p}
-		w.done = w.committed
-		p.waits[n] = w
-	}
-	return p.waits[n]
-}
-
 // maxReused is how much memory of a decoded request is kept for others.
 const maxReused = 16 << 10
 
 // reuse gives p to another request. The caller has answered, and does not touch it again.
 func (p *producing) reuse() {
-	if len(p.openings) > 0 || p.memory > maxReused {
+	if p.shared || p.memory > maxReused {
 		return
 	}
 	for i := range p.Topics { // a frame may be large, and its memory is not to be kept
@@ -71,7 +57,6 @@ func (p *producing) reuse() {
 	}
 	s := p.request.Conn.server
 	p.request, p.resp.Brokers = Request{}, nil
-	p.waits, p.awaited = p.waits[:0], false
 	s.producing.Put(p)
 }
 

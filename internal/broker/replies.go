@@ -21,15 +21,12 @@ type outgoing struct {
 
 // slot is the place of one request in the order of replies. Guarded by the queue's mutex.
 type slot struct {
-	out   outgoing
-	done  bool
-	parks bool    // may wait for long: a shutdown does not wait for it
-	waits waiting // nil: nobody is to be told of an end
+	out     outgoing
+	done    bool
+	parks   bool   // may wait for long: a shutdown does not wait for it
+	onClose func() // called once if the connection closes before the slot is done
+	onDrain func() // called once if the broker shuts down before the slot is done
 }
-
-// waiting is a request that waits. end is called with answer if the broker shuts down, and without if the connection
-// closes, before the request is answered; maybe with both.
-type waiting interface{ end(answer bool) }
 
 // slotID names a slot: the number of its request on the connection.
 type slotID uint64
@@ -100,7 +97,7 @@ func (q *replyQueue) finish(id slotID, out outgoing) (kept, write bool) {
 	}
 	s := q.at(id)
 	s.done, s.out = true, out
-	s.waits = nil
+	s.onClose, s.onDrain = nil, nil
 	q.bytes += len(out.buf)
 	if q.draining {
 		q.idle.Broadcast()
@@ -165,18 +162,23 @@ func (q *replyQueue) take(dst []outgoing, limit int) (_ []outgoing, ok bool) {
 	return dst, true
 }
 
-// wait has w told of what ends its wait before the slot is finished; at once if that has happened already.
-func (q *replyQueue) wait(id slotID, w waiting) {
+// onEnd has close called once if the connection closes, and drain if the broker shuts down, before the slot is finished;
+// at once if that has happened already. Either may be nil.
+func (q *replyQueue) onEnd(id slotID, close, drain func()) {
 	q.mu.Lock()
-	closed, draining := q.closed, q.draining
-	if !closed && id >= q.first && !q.at(id).done {
-		q.at(id).waits = w
-	} else {
-		draining = false
+	var now func()
+	switch {
+	case q.closed:
+		now = close
+	case id < q.first || q.at(id).done:
+	case q.draining && drain != nil:
+		q.at(id).onClose, now = close, drain
+	default:
+		q.at(id).onClose, q.at(id).onDrain = close, drain
 	}
 	q.mu.Unlock()
-	if closed || draining {
-		w.end(!closed)
+	if now != nil {
+		now()
 	}
 }
 
@@ -199,15 +201,16 @@ func (q *replyQueue) waitForRoom() bool {
 func (q *replyQueue) drain() {
 	q.mu.Lock()
 	q.draining = true
-	var told []waiting
+	var told []func()
 	for id := q.first; id < q.next; id++ {
-		if s := q.at(id); s.waits != nil {
-			told = append(told, s.waits)
+		if s := q.at(id); !s.done && s.onDrain != nil {
+			told = append(told, s.onDrain)
+			s.onDrain = nil
 		}
 	}
 	q.mu.Unlock()
-	for _, w := range told {
-		w.end(true)
+	for _, f := range told {
+		f()
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -249,20 +252,20 @@ func (q *replyQueue) pending() int {
 // frames until their handlers finish.
 func (q *replyQueue) close() {
 	q.mu.Lock()
-	var told []waiting
+	var told []func()
 	for id := q.first; id < q.next; id++ {
 		if s := q.at(id); s.done {
 			s.out.free(nil)
-		} else if s.waits != nil {
-			told = append(told, s.waits)
+		} else if s.onClose != nil {
+			told = append(told, s.onClose)
 		}
 	}
 	q.closed, q.slots, q.first = true, nil, q.next
 	q.room.Broadcast()
 	q.idle.Broadcast()
 	q.mu.Unlock()
-	for _, w := range told {
-		w.end(false)
+	for _, f := range told {
+		f()
 	}
 }
 

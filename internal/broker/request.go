@@ -39,12 +39,11 @@ func (r *Request) replyAs(resp kmsg.Response) {
 	r.finish(outgoing{buf: buf, head: buf})
 }
 
-// replyProduce is Reply without what kmsg's encoder allocates. If the reply was kept nobody tells what
-// waits for the request of an end any more.
-func (r *Request) replyProduce(resp *kmsg.ProduceResponse) (kept bool) {
+// replyProduce is Reply without what kmsg's encoder allocates.
+func (r *Request) replyProduce(resp *kmsg.ProduceResponse) {
 	resp.Version = r.Version
 	buf := wire.AppendProduceResponse(r.Conn.server.pool.Get(1 << 10)[:0], r.CorrelationID, resp)
-	return r.finish(outgoing{buf: buf, head: buf})
+	r.finish(outgoing{buf: buf, head: buf})
 }
 
 // inlineRecords is up to how many bytes of records a Fetch response is written from memory instead of with sendfile.
@@ -70,9 +69,9 @@ func (r *Request) replyFetch(resp *wire.FetchResponse) {
 	r.finish(out)
 }
 
-// wait has w told if the connection closes or the broker shuts down before the request is answered; at once if that has
-// happened already. w must not block, and the request must be ended all the same.
-func (r *Request) wait(w waiting) { r.Conn.replies.wait(r.slot, w) }
+// OnClose has f called once if the connection closes before the request is answered; at once if it is closed already. f
+// must not block. The request must be ended all the same.
+func (r *Request) OnClose(f func()) { r.Conn.replies.onEnd(r.slot, f, nil) }
 
 // Drop ends a request that gets no response (Produce with acks=0).
 func (r *Request) Drop() { r.finish(outgoing{}) }
@@ -104,7 +103,7 @@ func (r *Request) release() {
 
 // finish hands the response to the queue of its connection, and gives the request's memory back. If nobody else is going
 // to write it, it is written: here, if this goroutine may wait, or on another one.
-func (r *Request) finish(out outgoing) (kept bool) {
+func (r *Request) finish(out outgoing) {
 	r.release()
 	kept, write := r.Conn.replies.finish(r.slot, out)
 	switch {
@@ -115,5 +114,4 @@ func (r *Request) finish(out outgoing) (kept bool) {
 	case write && !r.Conn.server.do(r.Conn):
 		r.Conn.write() // which gives the right back: with the server every connection is closed
 	}
-	return kept
 }

@@ -45,23 +45,6 @@ func (q *ackQueue) all() []ack {
 	return due
 }
 
-// Wait is a wait for a commit, or for the disk. The zero Wait is over.
-type Wait struct {
-	ld    *leader
-	queue *ackQueue
-	id    uint64
-}
-
-// Cancel takes the wait back and reports whether it was in time: then done is not called.
-func (w Wait) Cancel() bool {
-	if w.queue == nil {
-		return false
-	}
-	w.ld.mu.Lock()
-	defer w.ld.mu.Unlock()
-	return w.queue.remove(w.id)
-}
-
 func (q *ackQueue) remove(id uint64) bool {
 	for i := range q.waiting {
 		if q.waiting[i].id == id {

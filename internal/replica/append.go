@@ -75,25 +75,25 @@ func (p *Partition) append(acks int16, epoch int32, a appending) (Appended, erro
 // AwaitCommit has done called once when everything up to and including lastOffset is committed, or with an error when
 // it cannot be known. epoch is the leader epoch of the append: after a change of leaders the offset may have been cut off
 // and written anew, so that its commit says nothing about the caller's records. If done was called before AwaitCommit
-// returns, the Wait is over.
-func (p *Partition) AwaitCommit(lastOffset int64, epoch int32, done func(error)) Wait {
+// returns, cancel is nil; else cancel takes the wait back and reports whether it was in time: then done is not called.
+func (p *Partition) AwaitCommit(lastOffset int64, epoch int32, done func(error)) (cancel func() bool) {
 	ld, err := p.lead(NoEpoch)
 	if err == nil && epoch != NoEpoch && ld.epoch != epoch {
 		err = p.errorf(ErrNotLeader)
 	}
 	if err != nil {
 		done(err)
-		return Wait{}
+		return nil
 	}
 	return ld.await(lastOffset+1, done)
 }
 
 // AwaitFlush is AwaitCommit for acks=1 of an append that is Pending: done is called when it is on this broker's disk.
-func (p *Partition) AwaitFlush(lastOffset int64, epoch int32, done func(error)) Wait {
+func (p *Partition) AwaitFlush(lastOffset int64, epoch int32, done func(error)) (cancel func() bool) {
 	ld, err := p.lead(epoch)
 	if err != nil {
 		done(err)
-		return Wait{}
+		return nil
 	}
 	return ld.awaitFlush(lastOffset+1, done)
 }

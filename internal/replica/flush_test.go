@@ -35,7 +35,7 @@ func TestAcksWaitForTheDisk(t *testing.T) {
 		}
 		if await(info.LastOffset, info.LeaderEpoch, func(error) {
 			answers <- name
-		}) == (Wait{}) {
+		}) == nil {
 			t.Fatal("answered before the disk has it")
 		}
 	}

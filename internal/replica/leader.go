@@ -220,13 +220,14 @@ func (ld *leader) highWatermark() int64 {
 }
 
 // await has done called when everything below offset is committed, or with an error when this broker stops leading.
-// If it was called before await returns, the Wait is over.
-func (ld *leader) await(offset int64, done func(error)) Wait {
+// If it was called before await returns, cancel is nil. Otherwise cancel takes the wait back and reports whether it was in
+// time: then done is not called.
+func (ld *leader) await(offset int64, done func(error)) (cancel func() bool) {
 	ld.mu.Lock()
 	if ld.resigned {
 		ld.mu.Unlock()
 		done(ld.p.errorf(ErrNotLeader))
-		return Wait{}
+		return nil
 	}
 	if ld.log.HighWatermark() >= offset {
 		var err error
@@ -235,15 +236,19 @@ func (ld *leader) await(offset int64, done func(error)) Wait {
 		}
 		ld.mu.Unlock()
 		done(err)
-		return Wait{}
+		return nil
 	}
 	id := ld.acks.add(offset, done)
 	ld.mu.Unlock()
-	return Wait{ld, &ld.acks, id}
+	return func() bool {
+		ld.mu.Lock()
+		defer ld.mu.Unlock()
+		return ld.acks.remove(id)
+	}
 }
 
 // awaitFlush is await for what is to be on this broker's disk, whether or not it is committed.
-func (ld *leader) awaitFlush(offset int64, done func(error)) Wait {
+func (ld *leader) awaitFlush(offset int64, done func(error)) (cancel func() bool) {
 	ld.mu.Lock()
 	if ld.resigned || ld.log.EndOffset() >= offset {
 		var err error
@@ -252,11 +257,15 @@ func (ld *leader) awaitFlush(offset int64, done func(error)) Wait {
 		}
 		ld.mu.Unlock()
 		done(err)
-		return Wait{}
+		return nil
 	}
 	id := ld.flushes.add(offset, done)
 	ld.mu.Unlock()
-	return Wait{ld, &ld.flushes, id}
+	return func() bool {
+		ld.mu.Lock()
+		defer ld.mu.Unlock()
+		return ld.flushes.remove(id)
+	}
 }
 
 // resign fails what waits. The records may still get committed by the next leader.

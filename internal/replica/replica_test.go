@@ -252,7 +252,7 @@ func TestHighWatermarkAndAcks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cancels = append(cancels, p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { order = append(order, fmt.Sprint(i, err)) }).Cancel)
+		cancels = append(cancels, p.AwaitCommit(info.LastOffset, info.LeaderEpoch, func(err error) { order = append(order, fmt.Sprint(i, err)) }))
 	}
 	check := func(what string, hw int64, want ...string) {
 		t.Helper()
