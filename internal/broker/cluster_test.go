@@ -309,8 +309,7 @@ func TestFollowersThatAreRefused(t *testing.T) {
 	}
 }
 
-// Commits, deadlines and ends of connections meet while requests' memory is used again: whatever comes first answers, once,
-// and its own request.
+// Commits, deadlines and ends of connections meet: whatever comes first answers, once, and its own request.
 func TestCommitMeetsDeadline(t *testing.T) {
 	c := startCluster(t, 2, 30*time.Second)
 	c.createTopic("t", 1, 1, 2)
