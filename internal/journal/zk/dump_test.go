@@ -1,6 +1,7 @@
 package zk
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -25,6 +26,7 @@ func dump(conn *gozk.Conn, root string) (string, error) {
 		if stat.EphemeralOwner != 0 {
 			kind = "e"
 		}
+		data = bytes.ReplaceAll(data, []byte("\n"), []byte(`\n`)) // a line for each, whatever bytes a journal's record has
 		fmt.Fprintf(&b, "%s %s %s\n", p, kind, data)
 		names, _, err := conn.Children(path.Join(root, p))
 		if err != nil {

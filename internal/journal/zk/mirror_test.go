@@ -99,6 +99,17 @@ func outline(text string) string {
 	return b.String()
 }
 
+// difference gives the first lines that differ.
+func difference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("%q, where there was %q", g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, where there were %d", len(g), len(w))
+}
+
 func id(t *testing.T, text string) metadata.UUID {
 	id, err := metadata.ParseUUID(text)
 	if err != nil {
@@ -289,7 +300,7 @@ func TestMirrorOfMany(t *testing.T) {
 	w.until("the old leader knows", func() bool { return !a.leads() })
 	w.all(b.mustAppend("on"), a, b)
 	if got := w.dump(); got != want {
-		t.Error("a controller that leads no more changed the znodes")
+		t.Errorf("a controller that leads no more changed the znodes: %s", difference(got, want))
 	}
 	if !strings.Contains(want, `/topic-0/partitions/0/state - {"controller_epoch":2,"leader":2,"version":1,"leader_epoch":1,"isr":[1,2,3]}`) ||
 		!strings.Contains(want, `/topic-0/partitions/1/state - {"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1,2,3]}`) {
