@@ -194,85 +194,14 @@ func (l *Log) FlushRecovered() error {
 }
 
 // flushTo syncs the segments that have something below an offset, moves the recovery point, and publishes what was held
-// back. The active segment, when the others are meant, is left alone: its appends would wait for the disk. closing syncs
-// its indexes too.
+// back. closing syncs the active segment's indexes too.
 func (l *Log) flushTo(upTo int64, closing bool) error {
-	type span struct {
-		s      *segment
-		size   int64
-		sealed bool
-	}
-	var (
-		buf   [2]span
-		spans = buf[:0]
-	)
-	l.mu.Lock()
-	list := *l.segments.Load()
-	next, gen := l.next, l.truncations
-	whole := true
-	if n := floor(list, upTo-1) + 1; n > 0 && n < len(list) && !closing {
-		next, list, whole = list[n].base, list[:n], false
-	}
-	for _, s := range list {
-		if sealed := closing || s != l.active(); !s.flushed {
-			spans = append(spans, span{s, s.written, sealed})
-		}
-	}
-	snapshots := l.unsyncedSnapshots
-	l.unsyncedSnapshots = nil
-	l.mu.Unlock()
-
-	for _, sp := range spans {
-		if err := sp.s.sync(sp.sealed); err != nil && err != errGone {
-			return l.syncFailed(err)
-		}
-	}
-	for _, offset := range snapshots {
-		if err := syncFileIfThere(l.fs, segmentPath(l.dir, offset, snapshotSuffix)); err != nil {
-			return l.syncFailed(err)
-		}
-	}
-	// Without room for the epochs the records are on disk all the same; they are read after a crash, and tell their epochs.
-	err := l.epochs.save()
-	saved := err == nil
-	switch {
-	case isNoSpace(err):
-		if l.o.Full != nil {
-			l.o.Full(l, err)
-		}
-	case err != nil:
+	r := l.flushRound(upTo, closing)
+	saved, err := r.sync(l)
+	if err != nil {
 		return l.syncFailed(err)
 	}
-	if l.flush.newborn.Load() || l.flush.dirty.Load() {
-		if err := l.syncNames(); err != nil {
-			return l.syncFailed(err)
-		}
-	}
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if gen != l.truncations || whole && list[len(list)-1] != l.active() {
-		return errFlushAgain
-	}
-	for _, sp := range spans {
-		if sp.sealed {
-			sp.s.flushed = true
-		}
-		if sp.size > sp.s.size.Load() {
-			sp.s.size.Store(sp.size)
-		}
-	}
-	if next > l.end.Load() {
-		l.end.Store(next)
-	}
-	l.flush.synced.Store(max(next, l.flush.synced.Load()))
-	if saved {
-		l.flush.point.Store(max(next, l.flush.point.Load()))
-	}
-	if whole {
-		l.flush.lastMs.Store(l.now().UnixMilli())
-	}
-	return nil
+	return r.publish(l, saved)
 }
 
 // syncNames makes it durable which files the log has; of a new log, that there is one.
