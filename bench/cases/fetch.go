@@ -32,8 +32,8 @@ func Fetch() []harness.Case {
 	}
 	return append(cases,
 		harness.Case{Name: "mixed", Title: "production and consumption at once: 128 x 1 KB, 3 partitions, a reader each",
-			Workload: harness.Workload{Partitions: 3, Conns: 2, InFlight: 5, Records: 128, RecordBytes: 1000, Acks: -1, Readers: 1, MaxWait: 500 * time.Millisecond},
-			Measure:  follow, Main: harness.MBps, Show: []string{harness.ReadMBps, harness.CPUperGB, harness.ClientGB, harness.MachineGB, harness.P50, harness.P99, harness.RSS}},
+			Workload: harness.Workload{Partitions: 3, Conns: 2, InFlight: 5, Records: 128, RecordBytes: 1000, Acks: -1, Readers: 1, MaxWait: 500 * time.Millisecond, Keep: 1 << 30},
+			Measure:  follow, Touch: 3000, Main: harness.MBps, Show: []string{harness.ReadMBps, harness.CPUperGB, harness.ClientGB, harness.MachineGB, harness.P50, harness.P99, harness.RSS}},
 		harness.Case{Name: "ack", Title: "acknowledgement at a fixed rate: 2,000 records a second of 1 KB, one each request, 8 connections, a client that does not sleep",
 			Workload: harness.Workload{Partitions: 3, Conns: 8, InFlight: 1, Records: 1, RecordBytes: 1000, Acks: -1, PerSecond: 2000, Spin: true},
 			Measure:  produce, Main: harness.P50, Show: []string{harness.P99, harness.P999, harness.CPUperM, harness.ClientM}},

@@ -20,6 +20,7 @@ type Workload struct {
 	PerSecond   int           // requests a second of all connections, sent when they are due; 0: as many as the replies allow
 	Spin        bool          // the client waits without sleeping, so that its waking up is not measured: see load.Produce
 	Flush       bool          // acknowledged is on disk
+	Keep        int64         // bytes of each partition that are kept for readers; 0: 200 MB
 	Readers     int           // of each partition
 	MaxWait     time.Duration // of a reader's request for more
 }

@@ -39,7 +39,7 @@ func (l *limitInstance) start(ctx context.Context, t Topic) (err error) {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "limit", l.addr, filepath.Join(l.config.Dir, "data"), strconv.Itoa(t.Partitions), strconv.FormatBool(t.Flush))
+	cmd := exec.Command(self, "limit", l.addr, filepath.Join(l.config.Dir, "data"), strconv.Itoa(t.Partitions), strconv.FormatBool(t.Flush), strconv.FormatInt(t.retain(), 10))
 	if l.Process, err = StartProcess(cmd, l.config.Dir); err != nil {
 		return err
 	}
@@ -52,8 +52,8 @@ func (l *limitInstance) start(ctx context.Context, t Topic) (err error) {
 
 // ServeLimit is the process: its arguments are those of limitInstance.start.
 func ServeLimit(ctx context.Context, args []string) error {
-	if len(args) != 4 {
-		return errors.New("limit ADDR DIR PARTITIONS FLUSH")
+	if len(args) != 5 {
+		return errors.New("limit ADDR DIR PARTITIONS FLUSH RETAIN")
 	}
 	partitions, err := strconv.Atoi(args[2])
 	if err != nil {
@@ -63,7 +63,11 @@ func ServeLimit(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := limit.Start(ctx, limit.Options{Addr: args[0], Dir: args[1], Partitions: partitions, Flush: flush, SegmentBytes: segmentBytes, RetainBytes: retainBytes})
+	retain, err := strconv.ParseInt(args[4], 10, 64)
+	if err != nil {
+		return err
+	}
+	s, err := limit.Start(ctx, limit.Options{Addr: args[0], Dir: args[1], Partitions: partitions, Flush: flush, SegmentBytes: segmentBytes, RetainBytes: retain})
 	if err != nil {
 		return err
 	}

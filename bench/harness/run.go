@@ -231,7 +231,7 @@ func (t *Target) topics() []Topic {
 		return nil
 	}
 	w := t.Case.Workload
-	one := Topic{Name: t.Topic, Partitions: max(w.Partitions, 1), Replicas: w.Replicas, Flush: w.Flush}
+	one := Topic{Name: t.Topic, Partitions: max(w.Partitions, 1), Replicas: w.Replicas, Flush: w.Flush, Keep: w.Keep}
 	if w.Topics <= 1 {
 		return []Topic{one}
 	}

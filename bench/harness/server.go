@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -26,7 +27,10 @@ type Topic struct {
 	Partitions int
 	Replicas   int
 	Flush      bool
+	Keep       int64 // bytes of each partition; 0: 200 MB
 }
+
+func (t Topic) retain() int64 { return cmp.Or(t.Keep, retainBytes) }
 
 // Server is a kind of server.
 type Server interface {
@@ -76,7 +80,7 @@ const (
 func topicConfig(t Topic) map[string]*string {
 	c := map[string]*string{}
 	set := func(k, v string) { c[k] = &v }
-	set("retention.bytes", fmt.Sprint(retainBytes))
+	set("retention.bytes", fmt.Sprint(t.retain()))
 	set("segment.bytes", fmt.Sprint(segmentBytes))
 	set("file.delete.delay.ms", "0")
 	if t.Flush {
