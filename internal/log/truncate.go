@@ -337,7 +337,8 @@ func (l *Log) replaySegment(s *segment, from, end int64) error {
 	return l.replayInto(&l.producers, s, max(s.written, s.size.Load()), from, end, func(completedTxn, int64) error { return nil })
 }
 
-// walkHeaders gives the headers of the batches that start between two offsets in a segment, with their positions. mu is held.
+// walkHeaders gives the headers of the batches between two offsets in a segment, with their positions. The first may start
+// before from: a log start may lie inside a batch, whose transaction is open all the same. mu is held.
 func (l *Log) walkHeaders(s *segment, from, end int64, do func(b record.Batch, w *walker, pos, limit int64) error) error {
 	return walkBatches(s, max(s.written, s.size.Load()), from, end, do)
 }
@@ -368,7 +369,7 @@ func walkBatches(s *segment, limit, from, end int64, do func(b record.Batch, w *
 		if b.BaseOffset() >= end {
 			return nil
 		}
-		if b.BaseOffset() >= from {
+		if b.NextOffset() > from {
 			if pos < own { // found at the start: it may be damaged
 				if b, err = w.batch(pos, limit); err == nil {
 					err = b.CheckCRC()
