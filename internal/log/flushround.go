@@ -8,7 +8,6 @@ type flushRound struct {
 	next      int64   // everything below is on disk after it
 	whole     bool    // that is all there was
 	gen       int     // truncations before it
-	buf       [2]flushSpan
 }
 
 // flushSpan is what a segment has to be synced.
@@ -24,7 +23,6 @@ func (l *Log) flushRound(upTo int64, closing bool) *flushRound {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &flushRound{list: *l.segments.Load(), next: l.next, whole: true, gen: l.truncations}
-	r.spans = r.buf[:0]
 	if n := floor(r.list, upTo-1) + 1; n > 0 && n < len(r.list) && !closing {
 		r.next, r.list, r.whole = r.list[n].base, r.list[:n], false
 	}

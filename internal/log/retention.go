@@ -18,8 +18,10 @@ func (l *Log) DeleteRecordsBefore(offset int64) (newStart int64, err error) {
 	if offset < 0 || offset > hw {
 		return 0, fmt.Errorf("%w: records of %s before %d cannot be deleted, the high watermark is %d", ErrOffsetOutOfRange, l.dir, offset, hw)
 	}
-	l.moveStart(offset)
-	return l.start.Load(), l.keepStart()
+	if err := l.raiseStart(offset); err != nil {
+		return 0, err
+	}
+	return l.start.Load(), nil
 }
 
 // SetStartOffset moves a follower's log start up to its leader's. Unlike DeleteRecordsBefore it may pass the high
@@ -30,23 +32,25 @@ func (l *Log) SetStartOffset(offset int64) error {
 	if err := l.usable(); err != nil {
 		return err
 	}
-	l.moveStart(min(offset, l.end.Load()))
-	return l.keepStart()
+	return l.raiseStart(min(offset, l.end.Load()))
 }
 
-// keepStart writes the epochs, the first of which starts with the log: so a start inside a segment outlives a crash before
-// the log starts are checkpointed. A full disk keeps nobody from deleting. mu is held.
-func (l *Log) keepStart() error {
+// raiseStart is moveStart for a start inside a segment: the epochs are written, the first of which starts with the log, so that
+// it outlives a crash before the log starts are checkpointed. A full disk keeps nobody from deleting. mu is held.
+func (l *Log) raiseStart(offset int64) error {
+	if !l.moveStart(offset) {
+		return nil
+	}
 	if err := l.epochs.save(); err != nil && !isNoSpace(err) {
 		return l.writeFailed(err)
 	}
 	return nil
 }
 
-// moveStart sets a higher log start. mu is held.
-func (l *Log) moveStart(offset int64) {
+// moveStart sets a higher log start, and tells whether it is one. mu is held.
+func (l *Log) moveStart(offset int64) bool {
 	if offset <= l.start.Load() {
-		return
+		return false
 	}
 	l.epochs.truncateFromStart(offset)
 	l.start.Store(offset)
@@ -58,6 +62,7 @@ func (l *Log) moveStart(offset int64) {
 	}
 	l.producers.replicated(offset)
 	l.publishTxns()
+	return true
 }
 
 // DeleteOldSegments deletes, from the oldest on, the segments that retention.ms or retention.bytes no longer keeps, and
