@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gregor/internal/log/vfs"
+	"gregor/test/race"
 )
 
 // crashRun is a scenario on a file system that fails at a chosen operation and from then on, and what must be there
@@ -34,7 +35,7 @@ var errPower = errors.New("power failure")
 
 // crashStep is how far the points are apart that a run is ended at. It ends at every one of them; under the race detector,
 // for which one is as good as the next, at every eighth: make test does both.
-var crashStep = map[bool]int{false: 1, true: 8}[raceDetector]
+var crashStep = map[bool]int{false: 1, true: 8}[race.Detector]
 
 func newCrashRun(crashAt int, flushes, preallocate bool) *crashRun {
 	c := &crashRun{flushes: flushes, preallocate: preallocate, clock: &testClock{testEpochMs}, crashAt: crashAt, written: map[int64]string{}}

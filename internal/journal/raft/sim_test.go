@@ -16,6 +16,7 @@ import (
 
 	"gregor/internal/journal"
 	"gregor/internal/log/vfs"
+	"gregor/test/race"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -630,7 +631,7 @@ func (w *world) close() {
 // seeds are those of n worlds. A world is one goroutine's, so the race detector, which makes it slow, sees an eighth of
 // them: make test runs this package without it too.
 func seeds(t *testing.T, n int) (list []uint64) {
-	if raceDetector {
+	if race.Detector {
 		n /= 8
 	}
 	if s := os.Getenv("RAFT_SEED"); s != "" {
