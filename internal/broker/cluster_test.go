@@ -284,9 +284,7 @@ func (tb *testBroker) waitParked(id int32) {
 
 // What a follower may not: it is not assigned, or is an older process of its broker.
 func TestFollowersThatAreRefused(t *testing.T) {
-	tb := startBroker(t, nil)
-	tb.publish(&metadata.TopicRecord{Name: "t", TopicID: topicID("t")}, &metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5},
-		&metadata.PartitionRecord{TopicID: topicID("t"), Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	tb := startLeader(t)
 	c := tb.dial()
 	for _, tc := range []struct {
 		what  string

@@ -8,12 +8,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A request that ends its long poll late, when the next one of the session has come already, leaves alone what that one
-// asks for: the follower would not take it from the older response, and the leader would wait for it to ask again.
-func TestOlderRequestLeavesWhatANewerAsksFor(t *testing.T) {
+// startLeader starts broker 1, which leads a partition that broker 2, of epoch 5, follows.
+func startLeader(t *testing.T) *testBroker {
+	t.Helper()
 	tb := startBroker(t, nil)
 	tb.publish(&metadata.TopicRecord{Name: "t", TopicID: topicID("t")}, &metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5},
 		&metadata.PartitionRecord{TopicID: topicID("t"), Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	return tb
+}
+
+// A request that ends its long poll late, when the next one of the session has come already, leaves alone what that one
+// asks for: the follower would not take it from the older response, and the leader would wait for it to ask again.
+func TestOlderRequestLeavesWhatANewerAsksFor(t *testing.T) {
+	tb := startLeader(t)
 	c := tb.dial()
 	id := do[*kmsg.FetchResponse](c, followerFetch(0, 0, 0, "t", map[int32]int64{0: 0})).SessionID
 	request := func(epoch int32, offsets map[int32]int64) *fetching {
@@ -39,9 +46,7 @@ func TestOlderRequestLeavesWhatANewerAsksFor(t *testing.T) {
 // A broker that was unregistered, or cut off, registers anew while its session stays. Its next request tells the leader its
 // epoch for partitions that it has nothing to say of, too: else an idle partition would never take it into the ISR again.
 func TestSessionOfABrokerThatRegistersAnew(t *testing.T) {
-	tb := startBroker(t, nil)
-	tb.publish(&metadata.TopicRecord{Name: "t", TopicID: topicID("t")}, &metadata.RegisterBrokerRecord{BrokerID: 2, BrokerEpoch: 5},
-		&metadata.PartitionRecord{TopicID: topicID("t"), Replicas: []int32{1, 2}, ISR: []int32{1, 2}, Leader: 1, LeaderEpoch: 3})
+	tb := startLeader(t)
 	c := tb.dial()
 	id := do[*kmsg.FetchResponse](c, followerFetch(0, 0, 0, "t", map[int32]int64{0: 0})).SessionID
 	do[*kmsg.FetchResponse](c, followerFetch(id, 1, 0, "t", nil))
