@@ -41,13 +41,17 @@ func (g Goal) measured(cases []Outcome, server string) float64 {
 	return v
 }
 
-// Goals writes a table of them, with what the limit server has: where it does not reach a goal, no server can on that machine.
+// Goals writes a table of them, with what the limit server has beside it.
 func Goals(goals []Goal, cases []Outcome, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| case | figure | goal | %s | %s | |\n|---|---|---:|---:|---:|---|\n", server, LimitName)
 	for _, g := range goals {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", g.What, g.title(), g.bound(), g.show(g.measured(cases, server)),
-			g.showLimit(cases), g.verdict(cases, server))
+		v, limit := g.measured(cases, server), g.measured(cases, LimitName)
+		shown := ""
+		if g.Against != LimitName && !math.IsNaN(limit) { // else it has nothing to say
+			shown = g.show(limit)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", g.What, g.title(), g.bound(), g.show(v), shown, g.verdict(v, limit))
 	}
 	return b.String()
 }
@@ -79,14 +83,6 @@ func (g Goal) show(v float64) string {
 	return describe(g.Figure).show(v)
 }
 
-// showLimit is empty where the limit server has nothing to say: it is what the goal is against, or it was not measured.
-func (g Goal) showLimit(cases []Outcome) string {
-	if v := g.measured(cases, LimitName); g.Against != LimitName && !math.IsNaN(v) {
-		return g.show(v)
-	}
-	return ""
-}
-
 func (g Goal) met(v float64) bool {
 	if MoreIsBetter(g.Figure) {
 		return v >= g.Bound
@@ -94,8 +90,7 @@ func (g Goal) met(v float64) bool {
 	return v <= g.Bound
 }
 
-func (g Goal) verdict(cases []Outcome, server string) string {
-	v, limit := g.measured(cases, server), g.measured(cases, LimitName)
+func (g Goal) verdict(v, limit float64) string {
 	switch {
 	case math.IsNaN(v):
 		return ""
